@@ -1,0 +1,116 @@
+//! The default hasher, and the second hash that separates keys whose first hashes are equal.
+//!
+//! The index consumes the top bits of a hash (directory), the next ones (bucket) and the ones after (window), so a hasher
+//! must avalanche: foldhash *quality* does, foldhash *fast* does not. Source: foldhash 0.2, O. Peters.
+
+use core::hash::{BuildHasher, Hasher};
+
+/// The default hasher state: foldhash *quality*, with a seed drawn anew for every map.
+///
+/// It makes collisions hard to find by accident and without the seed. It is only *minimally* resistant to an attacker who
+/// can observe timings or iteration order; for keys that such an attacker chooses pass
+/// [`std::hash::RandomState`] (SipHash-1-3) to [`Builder::hasher`](crate::Builder::hasher). Whatever the hasher answers,
+/// the map stays memory-safe, and equal hashes never mix up keys.
+///
+/// ```
+/// use cmap::{CMap, RandomState};
+/// let reproducible = CMap::builder().hasher(RandomState::with_seed(7)).build()?;
+/// reproducible.insert(b"k", b"v")?;
+/// # Ok::<(), cmap::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RandomState(foldhash::quality::SeedableRandomState);
+
+impl RandomState {
+    /// A state that hashes the same way in every process and run.
+    ///
+    /// For tests and comparisons; a seed that an attacker knows protects from nothing.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self(foldhash::quality::SeedableRandomState::with_seed(
+            seed,
+            foldhash::SharedSeed::global_fixed(),
+        ))
+    }
+}
+
+impl Default for RandomState {
+    fn default() -> Self {
+        Self(foldhash::quality::SeedableRandomState::random())
+    }
+}
+
+impl BuildHasher for RandomState {
+    type Hasher = KeyHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(self.0.build_hasher())
+    }
+}
+
+/// The hasher that [`RandomState`] builds.
+#[derive(Clone)]
+pub struct KeyHasher(foldhash::quality::FoldHasher<'static>);
+
+impl core::fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("KeyHasher(..)")
+    }
+}
+
+impl Hasher for KeyHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// The hash of a key under the map's hasher. Foreign code: it may panic, lie, or call the map.
+#[inline]
+pub(crate) fn of_key<S: BuildHasher>(state: &S, key: &[u8]) -> u64 {
+    let mut hasher = state.build_hasher();
+    hasher.write(key);
+    hasher.finish()
+}
+
+/// The second hash, keyed by the process and independent of the map's hasher: what tells apart keys of equal first hash.
+#[inline]
+pub(crate) fn second(key: &[u8]) -> u64 {
+    static SECOND: std::sync::OnceLock<foldhash::quality::RandomState> = std::sync::OnceLock::new();
+    let mut hasher = SECOND
+        .get_or_init(foldhash::quality::RandomState::default)
+        .build_hasher();
+    hasher.write(key);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_per_state_and_repeat_on_request() {
+        let (a, b) = (RandomState::default(), RandomState::default());
+        assert_ne!(of_key(&a, b"key"), of_key(&b, b"key"));
+        assert_eq!(
+            of_key(&RandomState::with_seed(3), b"key"),
+            of_key(&RandomState::with_seed(3), b"key")
+        );
+        assert_ne!(
+            of_key(&RandomState::with_seed(3), b"key"),
+            of_key(&RandomState::with_seed(4), b"key")
+        );
+    }
+
+    #[test]
+    fn second_hash_is_stable_and_spreads() {
+        assert_eq!(second(b"a"), second(b"a"));
+        assert_ne!(second(b"a"), second(b"b"));
+    }
+}

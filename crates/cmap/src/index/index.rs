@@ -1,0 +1,319 @@
+//! The index of one generation: finding, walking in hash order, and what it needs from its surroundings.
+//!
+//! **Readers** take no lock, meet no version and never retry: a hit proves itself, since the key is compared and an entry
+//! never changes; a miss is right because of *Stable-slot*: had the key been there all along, the scan would have met it.
+//! A table that was replaced meanwhile is frozen, and shows what was true at its freezing, after the reader had begun.
+
+use super::directory::Directory;
+use super::rebuild;
+use super::shape::{Geometry, SLOTS};
+use super::slot::{self, Want};
+use super::spill::Spill;
+use super::table::{Table, TableRef};
+use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::memory::{Line, Location, Pin, Pool, Refused, Shared, Unlinked, Who};
+
+/// Who keeps what the index unlinks, until no pin sees it.
+pub(crate) trait IndexKeeper {
+    fn promise(&self) -> Result<(), Refused>;
+    fn unpromise(&self);
+    fn retire_table(&self, table: TableRef);
+    fn retire_directory(&self, directory: Unlinked<Directory>);
+}
+
+/// What an operation on the index works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a, K> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) pin: &'a Pin,
+    pub(crate) keeper: &'a K,
+    /// The hash of the entry at a location. Foreign code: it may panic or lie.
+    pub(crate) rehash: &'a dyn Fn(Location) -> u64,
+}
+
+/// How often what happened, for `stats`.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) splits: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) rebuilds: AtomicU64,
+    pub(crate) spills: AtomicU64,
+}
+
+/// See the file's head.
+pub(crate) struct Index {
+    pub(super) root: Shared<Directory>,
+    /// Held while entries of the directory, or the chain of spill tables, change.
+    pub(super) directory_lock: Mutex<()>,
+    pub(super) spill: Spill,
+    pub(super) geometry: Geometry,
+    /// Tables, those of the spill chain included; their bytes; the directories' bytes.
+    pub(super) tables: AtomicUsize,
+    pub(super) table_bytes: AtomicUsize,
+    pub(super) directory_bytes: AtomicUsize,
+    pub(super) counters: Counters,
+}
+
+/// Most entries that one bucket can have in its own line and its overflow lines.
+pub(crate) const BUCKET_ENTRIES_MAX: usize = SLOTS + 2 * slot::CLASSES as usize * SLOTS;
+
+impl Index {
+    /// An index of one table. Its first table and directory have their places promised by the caller.
+    pub(crate) fn new(geometry: Geometry, pool: &Pool, who: Who) -> Result<Self, Refused> {
+        let shape = geometry.first;
+        let class = super::table::block_class(pool, shape);
+        let at = pool.take_block(class, shape.lines(), who)?;
+        let entry = TableRef::new(at, 0, shape);
+        let root = Directory::new(entry).map_err(|none| {
+            // Nobody has seen it.
+            pool.give_block(at, class, &crate::memory::Quiesced::unseen());
+            Refused::from(none)
+        })?;
+        let (_, _, bytes) = entry.block(pool);
+        Ok(Self {
+            directory_bytes: AtomicUsize::new(root.bytes()),
+            root: Shared::new(root),
+            directory_lock: Mutex::new(()),
+            spill: Spill::new(),
+            geometry,
+            tables: AtomicUsize::new(1),
+            table_bytes: AtomicUsize::new(bytes),
+            counters: Counters::default(),
+        })
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.table_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn directory_bytes(&self) -> usize {
+        self.directory_bytes.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn root<'p>(&self, pin: &'p Pin) -> &'p Directory {
+        self.root.load(pin).expect("an index has a root")
+    }
+
+    #[inline]
+    pub(super) fn resolve<'p>(&self, hash: u64, pool: &'p Pool, pin: &'p Pin) -> Table<'p> {
+        Table::of(self.root(pin).find(hash, pin), pool, pin)
+    }
+
+    /// Asks the processor for the bucket of a hash.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64, pool: &Pool, pin: &Pin) {
+        let entry = self.root(pin).find(hash, pin);
+        let bucket = entry.shape().spread(entry.depth(), hash).bucket;
+        pool.arena().prefetch(Location::at(
+            entry.at().offset() + (1 + bucket) * size_of::<Line>(),
+        ));
+    }
+
+    // --- finding ---
+
+    /// The location of the entry that `is` knows, among those of this hash.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        hash: u64,
+        second: impl FnOnce() -> u64,
+        mut is: impl FnMut(Location) -> bool,
+    ) -> Option<Location> {
+        let table = self.resolve(hash, pool, pin);
+        let spread = table.spread(hash);
+        let home = table.bucket(spread.bucket);
+        let want = Want::primary(spread.window);
+        // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
+        let words: [u64; SLOTS] = core::array::from_fn(|n| home[n].load(Ordering::Relaxed));
+        let mut matches = 0u32;
+        for (n, &word) in words.iter().enumerate() {
+            matches |= u32::from(want.matches(word)) << n;
+        }
+        while matches != 0 {
+            let n = matches.trailing_zeros() as usize;
+            matches &= matches - 1;
+            // Acquire: pairs with the Release of the slot's store (Published-last).
+            let word = home[n].load(Ordering::Acquire);
+            if want.matches(word) {
+                if let Some(at) = Location::of_word(word) {
+                    if is(at) {
+                        return Some(at);
+                    }
+                }
+            }
+        }
+        let class = slot::class_of(spread.window);
+        let filter = words[1 + class] & slot::FLAGS;
+        if filter | words[0] & slot::SPILL == 0 {
+            return None;
+        }
+        self.find_beyond(pool, pin, &table, hash, filter, second, is)
+    }
+
+    /// The overflow lines that the filter names, then the spill tables.
+    #[cold]
+    #[allow(clippy::too_many_arguments)]
+    fn find_beyond(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        table: &Table<'_>,
+        hash: u64,
+        filter: u64,
+        second: impl FnOnce() -> u64,
+        mut is: impl FnMut(Location) -> bool,
+    ) -> Option<Location> {
+        let spread = table.spread(hash);
+        let want = Want::overflow(spread.bucket, spread.window);
+        let lines = table.choices(spread.bucket, slot::class_of(spread.window));
+        for (number, flag) in lines.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
+            let Some(number) = number.filter(|_| filter & flag != 0) else {
+                continue;
+            };
+            for slot in table.overflow(number) {
+                // Acquire: pairs with the Release of the slot's store (Published-last).
+                let word = slot.load(Ordering::Acquire);
+                if want.matches(word) {
+                    if let Some(at) = Location::of_word(word) {
+                        if is(at) {
+                            return Some(at);
+                        }
+                    }
+                }
+            }
+        }
+        // Relaxed: the flag is set before the first insert into the chain returns.
+        if table.bucket(spread.bucket)[0].load(Ordering::Relaxed) & slot::SPILL == 0
+            || self.spill.is_empty()
+        {
+            return None;
+        }
+        let (_, _, word) = self.spill.find(pool, pin, second(), is)?;
+        Location::of_word(word)
+    }
+
+    // --- in hash order ---
+
+    /// The locations of the entries of `hash`'s bucket, at one instant; their count, the bucket's hashes, and whether
+    /// some of its keys may be in the spill tables.
+    pub(crate) fn bucket_entries(
+        &self,
+        hash: u64,
+        pool: &Pool,
+        pin: &Pin,
+        out: &mut [Option<Location>; BUCKET_ENTRIES_MAX],
+    ) -> (usize, core::ops::RangeInclusive<u64>, bool) {
+        let table = self.resolve(hash, pool, pin);
+        let bucket = table.spread(hash).bucket;
+        let range = table.shape().range(table.depth(), hash, bucket);
+        let (count, spilled) = rebuild::collect(&table, bucket, out);
+        (count, range, spilled && !self.spill.is_empty())
+    }
+
+    /// Every location in the spill tables.
+    pub(crate) fn spilled<'p>(
+        &self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+    ) -> impl Iterator<Item = Location> + use<'p> {
+        // Acquire: pairs with the Release of the slot's store (Published-last).
+        self.spill
+            .tables(pool, pin)
+            .flat_map(|table| table.slots())
+            .filter_map(|slot| Location::of_word(slot.load(Ordering::Acquire)))
+    }
+
+    pub(crate) fn spill_count(&self, pool: &Pool, pin: &Pin) -> usize {
+        if self.spill.is_empty() {
+            0
+        } else {
+            self.spill.count(pool, pin)
+        }
+    }
+
+    /// Every location in a table's slots.
+    pub(crate) fn for_each_location(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        table: TableRef,
+        mut f: impl FnMut(Location),
+    ) {
+        for slot in Table::of(table, pool, pin).slot_lines().iter().flatten() {
+            // Acquire: pairs with the Release of the slot's store (Published-last).
+            if let Some(at) = Location::of_word(slot.load(Ordering::Acquire)) {
+                f(at);
+            }
+        }
+    }
+
+    /// Directories, the root included.
+    pub(crate) fn directory_count(&self, pin: &Pin) -> usize {
+        self.root(pin).count(pin)
+    }
+
+    /// Every table but those of the spill chain.
+    pub(crate) fn for_each_main_table(&self, pin: &Pin, mut f: impl FnMut(TableRef)) {
+        for (_, table) in self.root(pin).tables(pin) {
+            f(table);
+        }
+    }
+
+    /// Whether every filter flag says what is so. At rest.
+    pub(crate) fn check_filters(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        table: TableRef,
+    ) -> Result<(), String> {
+        let table = Table::of(table, pool, pin);
+        for bucket in 0..table.shape().primary() {
+            for class in 0..slot::CLASSES as usize {
+                let word = table.bucket(bucket)[1 + class].load(Ordering::Relaxed);
+                let lines = table.choices(bucket, class);
+                for (number, flag) in lines.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
+                    let is_there = number.is_some_and(|number| {
+                        table.overflow(number).iter().any(|slot| {
+                            let word = slot.load(Ordering::Relaxed);
+                            word != 0
+                                && slot::home_of(word) == bucket
+                                && slot::class_of_overflow(word) == class
+                        })
+                    });
+                    if is_there != (word & flag != 0) {
+                        return Err(format!(
+                            "filters: bucket {bucket}, class {class} of {:?}",
+                            table.entry
+                        ));
+                    }
+                }
+            }
+            if table.bucket(bucket)[0].load(Ordering::Relaxed) & slot::LOCK != 0 {
+                return Err(format!(
+                    "bucket {bucket} of {:?} is locked at rest",
+                    table.entry
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every table, for the owner of everything.
+    pub(crate) fn for_each_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
+        self.for_each_main_table(pin, &mut f);
+        for table in self.spill.tables(pool, pin) {
+            f(table.entry);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A locked bucket: where writers change the index.
+//!
+//! A writer locks the home bucket of its key with one read-modify-write, **then resolves generation and directory again**
+//! and starts over if they lead elsewhere; then it looks, and its last act is one Release store (*Published-last*). It
+//! takes no other lock meanwhile, and runs no foreign code. An overflow or spill slot that holds an entry is changed under
+//! the lock of the entry's home bucket only; a free one is taken by compare-and-swap, since homes share lines.
+
+use super::index::{Context, Index};
+use super::shape::{SLOTS, Spread};
+use super::slot::{self, Want};
+use super::spill::SpillTable;
+use super::table::Table;
+use crate::base::sync::{AtomicU64, Backoff, Ordering};
+use crate::memory::{Line, Location, Pin, Pool};
+
+/// No slot is free for a new key: rebuild, or spill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// See the file's head. Dropping it unlocks.
+pub(crate) struct Locked<'p> {
+    index: &'p Index,
+    pool: &'p Pool,
+    pin: &'p Pin,
+    table: Table<'p>,
+    home: &'p Line,
+    spread: Spread,
+    /// What the home line holds: only we change it.
+    words: [u64; SLOTS],
+}
+
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Primary(usize),
+    Overflow,
+    Spill(SpillTable<'p>),
+}
+
+/// An entry that was found under the lock.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'p> {
+    place: Place<'p>,
+    slot: &'p AtomicU64,
+    word: u64,
+}
+
+impl Found<'_> {
+    pub(crate) fn at(&self) -> Location {
+        Location::of_word(self.word).expect("an entry was found")
+    }
+}
+
+impl Index {
+    /// Locks the home bucket of `hash`. `None` if `is_current` denies, asked under the lock.
+    #[inline]
+    pub(crate) fn lock<'p>(
+        &'p self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+        hash: u64,
+        is_current: impl Fn() -> bool,
+    ) -> Option<Locked<'p>> {
+        let mut backoff = Backoff::new();
+        loop {
+            let table = self.resolve(hash, pool, pin);
+            let spread = table.spread(hash);
+            let home = table.bucket(spread.bucket);
+            let first = home[0].load(Ordering::Relaxed);
+            // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
+            if first & slot::LOCK != 0
+                || home[0]
+                    .compare_exchange(
+                        first,
+                        first | slot::LOCK,
+                        Ordering::Acquire,
+                        Ordering::Relaxed,
+                    )
+                    .is_err()
+            {
+                // Held by a writer, or frozen: resolving anew finds what replaced it.
+                if !is_current() {
+                    return None;
+                }
+                backoff.wait();
+                continue;
+            }
+            // Relaxed: under the lock.
+            let mut words: [u64; SLOTS] = core::array::from_fn(|n| home[n].load(Ordering::Relaxed));
+            words[0] |= slot::LOCK;
+            let locked = Locked {
+                index: self,
+                pool,
+                pin,
+                table,
+                home,
+                spread,
+                words,
+            };
+            if cfg!(planted_no_revalidation) {
+                return Some(locked);
+            }
+            if !is_current() {
+                return None;
+            }
+            if self.root(pin).find(hash, pin) == table.entry {
+                return Some(locked);
+            }
+        }
+    }
+}
+
+impl<'p> Locked<'p> {
+    /// The entry that `is` knows.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        second: impl FnOnce() -> u64,
+        mut is: impl FnMut(Location) -> bool,
+    ) -> Option<Found<'p>> {
+        let want = Want::primary(self.spread.window);
+        for (n, &word) in self.words.iter().enumerate() {
+            if want.matches(word) && Location::of_word(word).is_some_and(&mut is) {
+                return Some(Found {
+                    place: Place::Primary(n),
+                    slot: &self.home[n],
+                    word: word & !slot::FLAGS,
+                });
+            }
+        }
+        let flags = self.words[1 + self.class()] & slot::FLAGS;
+        if flags | self.words[0] & slot::SPILL == 0 {
+            return None;
+        }
+        self.find_beyond(flags, second, is)
+    }
+
+    #[cold]
+    fn find_beyond(
+        &self,
+        flags: u64,
+        second: impl FnOnce() -> u64,
+        mut is: impl FnMut(Location) -> bool,
+    ) -> Option<Found<'p>> {
+        let want = Want::overflow(self.spread.bucket, self.spread.window);
+        for (line, flag) in self.lines() {
+            if flags & flag == 0 {
+                continue;
+            }
+            for slot in line {
+                // Acquire: pairs with the Release of the slot's store; the home of others' entries is not ours.
+                let word = slot.load(Ordering::Acquire);
+                if want.matches(word) && Location::of_word(word).is_some_and(&mut is) {
+                    return Some(Found {
+                        place: Place::Overflow,
+                        slot,
+                        word,
+                    });
+                }
+            }
+        }
+        if self.words[0] & slot::SPILL == 0 || self.index.spill.is_empty() {
+            return None;
+        }
+        let (table, slot, word) = self.index.spill.find(self.pool, self.pin, second(), is)?;
+        Some(Found {
+            place: Place::Spill(table),
+            slot,
+            word,
+        })
+    }
+
+    fn class(&self) -> usize {
+        slot::class_of(self.spread.window)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&'p Line, u64)> + use<'p> {
+        let table = self.table;
+        let numbers = table.choices(self.spread.bucket, self.class());
+        numbers
+            .into_iter()
+            .zip([slot::LINE_A, slot::LINE_B])
+            .filter_map(move |(number, flag)| Some((table.overflow(number?), flag)))
+    }
+
+    fn store_home(&mut self, n: usize, word: u64) {
+        self.words[n] = word;
+        // Release: pairs with the Acquire of readers (Published-last).
+        self.home[n].store(word, publish_order());
+    }
+
+    /// Points the entry's slot elsewhere: replaced, or moved.
+    #[inline]
+    pub(crate) fn replace(&mut self, found: &Found<'p>, at: Location) {
+        match found.place {
+            Place::Primary(n) => self.store_home(n, slot::relocated(self.words[n], at)),
+            // Release: as in `store_home`.
+            Place::Overflow | Place::Spill(_) => {
+                found
+                    .slot
+                    .store(slot::relocated(found.word, at), publish_order());
+            }
+        }
+    }
+
+    /// Empties the entry's slot.
+    pub(crate) fn remove(&mut self, found: &Found<'p>) {
+        match found.place {
+            Place::Primary(n) => self.store_home(n, self.words[n] & slot::FLAGS),
+            Place::Overflow => {
+                // Release: whoever takes the slot next comes after us.
+                found.slot.store(0, Ordering::Release);
+                self.refresh_filter(slot::class_of_overflow(found.word));
+            }
+            Place::Spill(table) => {
+                // Release: as above.
+                found.slot.store(0, Ordering::Release);
+                table.leave();
+            }
+        }
+    }
+
+    /// Clears the class's flags whose lines hold no entry of this home and class any more: filters do not rot.
+    fn refresh_filter(&mut self, class: usize) {
+        let bucket = self.spread.bucket;
+        let numbers = self.table.choices(bucket, class);
+        let mut word = self.words[1 + class] & !slot::FLAGS;
+        for (number, flag) in numbers.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
+            let Some(number) = number else { continue };
+            let is_ours = |slot: &AtomicU64| {
+                // Relaxed: entries of our home change under our lock only.
+                let word = slot.load(Ordering::Relaxed);
+                word != 0 && slot::home_of(word) == bucket && slot::class_of_overflow(word) == class
+            };
+            if self.table.overflow(number).iter().any(is_ours) {
+                word |= flag;
+            }
+        }
+        self.store_home(1 + class, word);
+    }
+
+    /// Stores a new entry in the bucket's own line or an overflow line.
+    #[inline]
+    pub(crate) fn insert(&mut self, at: Location) -> Result<(), NoRoom> {
+        let word = Want::primary(self.spread.window).word(at);
+        for n in 0..SLOTS {
+            if Location::of_word(self.words[n]).is_none() {
+                self.store_home(n, self.words[n] & slot::FLAGS | word);
+                return Ok(());
+            }
+        }
+        self.insert_overflow(at)
+    }
+
+    #[cold]
+    fn insert_overflow(&mut self, at: Location) -> Result<(), NoRoom> {
+        let class = self.class();
+        let word = Want::overflow(self.spread.bucket, self.spread.window).word(at);
+        while let Some((line, flag)) = self.table.roomier(self.spread.bucket, class) {
+            for slot in line {
+                // Release: pairs with the Acquire of readers (Published-last).
+                if slot.load(Ordering::Relaxed) == 0
+                    && slot
+                        .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    // The entry is visible once both the slot and the flag are.
+                    self.store_home(1 + class, self.words[1 + class] | flag);
+                    return Ok(());
+                }
+            }
+        }
+        Err(NoRoom)
+    }
+
+    /// Whether keys of this bucket went to the spill tables: then they do so at once, without another rebuild.
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.words[0] & slot::SPILL != 0
+    }
+
+    /// Stores a new entry in the spill tables.
+    pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
+        if !self.index.spill.insert(self.pool, self.pin, second, at) {
+            return Err(NoRoom);
+        }
+        // Relaxed: a figure.
+        self.index.counters.spills.fetch_add(1, Ordering::Relaxed);
+        self.store_home(0, self.words[0] | slot::SPILL);
+        Ok(())
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `Index::lock` and `Table::freeze`.
+        self.home[0].store(self.words[0] & !slot::LOCK, Ordering::Release);
+    }
+}
+
+#[cfg(not(planted_relaxed_publication))]
+const fn publish_order() -> Ordering {
+    Ordering::Release // pairs with the Acquire of readers
+}
+
+#[cfg(planted_relaxed_publication)]
+const fn publish_order() -> Ordering {
+    Ordering::Relaxed
+}
+
+/// What the caller of [`super::rebuild`] needs of a context, spelled once.
+pub(super) fn rehash_all<K>(context: &Context<'_, K>, words: &[u64], hashes: &mut [u64]) {
+    const AHEAD: usize = 16;
+    for (n, hash) in hashes.iter_mut().enumerate() {
+        if let Some(at) = words.get(n + AHEAD).copied().and_then(Location::of_word) {
+            context.pool.arena().prefetch(at);
+        }
+        if let Some(at) = Location::of_word(words[n]) {
+            *hash = (context.rehash)(at);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! A table: a fixed block of lines of eight slots.
+//!
+//! ```text
+//! line 0                header: structural | cut | spill | - | - | - | - | -
+//! lines 1..=P           primary: bucket b is line 1 + b
+//! lines P+1..           overflow: shared by the buckets that are full; a bucket and a class choose two, A and B
+//! structural            1 while a thread rebuilds the table (splits, merges, moves it)
+//! cut                   unused (the cut that a snapshot belongs to)
+//! spill                 in a spill table: the next one
+//! ```
+//! **Stable-slot**: an entry never changes slot inside a published table, so a reader that finds no match knows that the key
+//! was absent at some instant. A table that is replaced is frozen first: every bucket's LOCK stays set for ever.
+
+use super::shape::{SLOTS, Shape, Spread};
+use super::slot::{self, Want};
+use crate::base::sync::{AtomicU64, Backoff, Ordering};
+use crate::memory::{BlockClass, Line, Location, Pin, Pool};
+
+/// A directory's entry: where a table is, how deep, and of which shape.
+///
+/// ```text
+/// 63      50 49   48  46 45    40 39          0
+/// |    -    |sub | shape | depth | location     |
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableRef(u64);
+
+impl TableRef {
+    const SUB: u64 = 1 << 49;
+
+    pub(super) fn new(at: Location, depth: u32, shape: Shape) -> Self {
+        Self(at.bits() | u64::from(depth) << 40 | u64::from(shape.0) << 46)
+    }
+
+    /// The entry that says: ask the directory below.
+    pub(super) const BELOW: Self = Self(Self::SUB);
+
+    #[inline]
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(super) fn is_below(self) -> bool {
+        self.0 & Self::SUB != 0
+    }
+
+    #[inline]
+    pub(super) fn at(self) -> Location {
+        Location::of_word(self.0).expect("a directory entry names a table")
+    }
+
+    #[inline]
+    pub(super) fn depth(self) -> u32 {
+        (self.0 >> 40) as u32 & 63
+    }
+
+    #[inline]
+    pub(super) fn shape(self) -> Shape {
+        Shape((self.0 >> 46) as u8 & 7)
+    }
+
+    /// Its table's bytes, and the block that they came in.
+    pub(crate) fn block(self, pool: &Pool) -> (Location, BlockClass, usize) {
+        let class = block_class(pool, self.shape());
+        (self.at(), class, pool.config().block_bytes[class as usize])
+    }
+}
+
+impl core::fmt::Debug for TableRef {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.is_below() {
+            return f.write_str("Below");
+        }
+        write!(
+            f,
+            "Table({:?}, depth {}, {:?})",
+            Location::of_word(self.0),
+            self.depth(),
+            self.shape()
+        )
+    }
+}
+
+/// The smallest block that a table of `shape` fits.
+pub(super) fn block_class(pool: &Pool, shape: Shape) -> BlockClass {
+    if shape.bytes() <= pool.config().block_bytes[0] {
+        BlockClass::First
+    } else {
+        BlockClass::Second
+    }
+}
+
+/// A table that a pin can see.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'p> {
+    pub(super) entry: TableRef,
+    lines: &'p [Line],
+}
+
+impl<'p> Table<'p> {
+    #[inline]
+    pub(super) fn of(entry: TableRef, pool: &'p Pool, pin: &'p Pin) -> Self {
+        Self {
+            entry,
+            lines: pool.lines(entry.at(), entry.shape().lines(), pin),
+        }
+    }
+
+    #[inline]
+    pub(super) fn depth(&self) -> u32 {
+        self.entry.depth()
+    }
+
+    #[inline]
+    pub(super) fn shape(&self) -> Shape {
+        self.entry.shape()
+    }
+
+    #[inline]
+    pub(super) fn bucket(&self, number: usize) -> &'p Line {
+        &self.lines[1 + number]
+    }
+
+    #[inline]
+    pub(super) fn overflow(&self, number: usize) -> &'p Line {
+        &self.lines[1 + self.shape().primary() + number]
+    }
+
+    pub(super) fn overflow_lines(&self) -> &'p [Line] {
+        &self.lines[1 + self.shape().primary()..]
+    }
+
+    /// Every line with slots.
+    pub(super) fn slot_lines(&self) -> &'p [Line] {
+        &self.lines[1..]
+    }
+
+    #[inline]
+    pub(super) fn spread(&self, hash: u64) -> Spread {
+        self.shape().spread(self.depth(), hash)
+    }
+
+    fn structural(&self) -> &'p AtomicU64 {
+        &self.lines[0][0]
+    }
+
+    /// The two overflow lines of a bucket's class; the second is `None` where there is but one, both where there is none.
+    #[inline]
+    pub(super) fn choices(&self, bucket: usize, class: usize) -> [Option<usize>; 2] {
+        let count = self.shape().overflow() as u64;
+        if count == 0 {
+            return [None, None];
+        }
+        let mixed = ((bucket * slot::CLASSES as usize + class) as u64 + 1)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let first = ((mixed >> 32) * count) >> 32;
+        if count == 1 {
+            return [Some(0), None];
+        }
+        let step = 1 + (((mixed & 0xFFFF_FFFF) * (count - 1)) >> 32);
+        [
+            Some(first as usize),
+            Some(((first + step) % count) as usize),
+        ]
+    }
+
+    /// Takes the right to replace this table. `None` if another thread has it, or the table was replaced.
+    pub(super) fn try_structural(&self) -> Option<Structural<'p>> {
+        // Acquire: pairs with the Release in `Structural::drop`.
+        let taken = self
+            .structural()
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+        taken.ok().map(|_| Structural {
+            word: self.structural(),
+            replaced: false,
+        })
+    }
+
+    /// Slots in use, now.
+    pub(super) fn count(&self) -> usize {
+        // Relaxed: an estimate, exact under the structural word and all locks.
+        let used = |line: &Line| {
+            line.iter()
+                .filter(|slot| Location::of_word(slot.load(Ordering::Relaxed)).is_some())
+                .count()
+        };
+        self.slot_lines().iter().map(used).sum()
+    }
+
+    /// Whether few of the slots are used, judged by eight buckets.
+    pub(super) fn looks_sparse(&self, random: u64) -> bool {
+        let primary = self.shape().primary();
+        let looks = primary.min(8);
+        let first = random as usize % primary;
+        let used: usize = (0..looks)
+            .map(|look| {
+                let line = self.bucket((first + look * primary / looks) % primary);
+                line.iter()
+                    .filter(|slot| Location::of_word(slot.load(Ordering::Relaxed)).is_some())
+                    .count()
+            })
+            .sum();
+        used * 3 < looks * SLOTS
+    }
+
+    /// Locks a bucket for good, or until [`Table::thaw`].
+    pub(super) fn freeze(&self, bucket: usize) {
+        let first = &self.bucket(bucket)[0];
+        let mut backoff = Backoff::new();
+        loop {
+            let word = first.load(Ordering::Relaxed);
+            // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
+            if word & slot::LOCK == 0
+                && first
+                    .compare_exchange(
+                        word,
+                        word | slot::LOCK,
+                        Ordering::Acquire,
+                        Ordering::Relaxed,
+                    )
+                    .is_ok()
+            {
+                return;
+            }
+            backoff.wait();
+        }
+    }
+
+    /// Takes a freeze back: nothing was changed.
+    pub(super) fn thaw(&self, bucket: usize) {
+        let first = &self.bucket(bucket)[0];
+        // Release: pairs with the Acquire of the next lock. Only the holder stores into a locked bucket.
+        first.store(
+            first.load(Ordering::Relaxed) & !slot::LOCK,
+            Ordering::Release,
+        );
+    }
+
+    // --- filling a table that nobody else has ---
+
+    /// Puts an entry into a private table. `false` if there is no room for it.
+    pub(super) fn place(&self, hash: u64, at: Location, aux: u64) -> bool {
+        let spread = self.spread(hash);
+        let home = self.bucket(spread.bucket);
+        // Relaxed, here and below: private until the directory's Release store.
+        let word = Want::primary(spread.window).word(at) | aux;
+        for slot in home {
+            let old = slot.load(Ordering::Relaxed);
+            if Location::of_word(old).is_none() {
+                slot.store(old & slot::FLAGS | word, Ordering::Relaxed);
+                return true;
+            }
+        }
+        let class = slot::class_of(spread.window);
+        let Some((line, flag)) = self.roomier(spread.bucket, class) else {
+            return false;
+        };
+        let Some(slot) = line.iter().find(|slot| slot.load(Ordering::Relaxed) == 0) else {
+            return false;
+        };
+        slot.store(
+            Want::overflow(spread.bucket, spread.window).word(at) | aux,
+            Ordering::Relaxed,
+        );
+        let filter = &home[1 + class];
+        filter.store(filter.load(Ordering::Relaxed) | flag, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether an entry of this hash would find room.
+    pub(super) fn has_room(&self, hash: u64) -> bool {
+        let spread = self.spread(hash);
+        let free = |slot: &AtomicU64| Location::of_word(slot.load(Ordering::Relaxed)).is_none();
+        self.bucket(spread.bucket).iter().any(free)
+            || self
+                .roomier(spread.bucket, slot::class_of(spread.window))
+                .is_some()
+    }
+
+    /// The emptier of a bucket's two overflow lines, and its filter flag; `None` if both are full.
+    pub(super) fn roomier(&self, bucket: usize, class: usize) -> Option<(&'p Line, u64)> {
+        let [a, b] = self.choices(bucket, class);
+        let free = |line: &Line| {
+            line.iter()
+                .filter(|slot| slot.load(Ordering::Relaxed) == 0)
+                .count()
+        };
+        let a = a
+            .map(|number| self.overflow(number))
+            .map(|line| (free(line), line, slot::LINE_A));
+        let b = b
+            .map(|number| self.overflow(number))
+            .map(|line| (free(line), line, slot::LINE_B));
+        let best = match (a, b) {
+            (Some(a), Some(b)) if b.0 > a.0 => b,
+            (Some(a), _) => a,
+            _ => return None,
+        };
+        (best.0 > 0).then_some((best.1, best.2))
+    }
+
+    /// Sets SPILL in every bucket that holds hashes of `range`, in a private table.
+    pub(super) fn mark_spilled(&self, range: &core::ops::RangeInclusive<u64>, prefix: u64) {
+        for bucket in 0..self.shape().primary() {
+            let own = self.shape().range(self.depth(), prefix, bucket);
+            if own.start() <= range.end() && range.start() <= own.end() {
+                let first = &self.bucket(bucket)[0];
+                first.store(
+                    first.load(Ordering::Relaxed) | slot::SPILL,
+                    Ordering::Relaxed,
+                );
+            }
+        }
+    }
+}
+
+/// The right to replace a table.
+pub(super) struct Structural<'p> {
+    word: &'p AtomicU64,
+    replaced: bool,
+}
+
+impl Structural<'_> {
+    /// The table was replaced: nobody gets this right again.
+    pub(super) fn keep(mut self) {
+        self.replaced = true;
+    }
+}
+
+impl Drop for Structural<'_> {
+    fn drop(&mut self) {
+        if !self.replaced {
+            // Release: pairs with the Acquire in `try_structural`.
+            self.word.store(0, Ordering::Release);
+        }
+    }
+}

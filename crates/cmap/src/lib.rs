@@ -1,0 +1,52 @@
+//! A concurrent in-memory map of byte keys to byte values, for very many entries.
+//!
+//! Entries lie packed in memory-mapped chunks, outside the heap, with 3 bytes of header and about 12 of index each. Reads
+//! take no lock and copy nothing; memory follows the live data down and obeys a hard limit; no single-key operation does
+//! work proportional to the size of the map.
+//!
+//! ```
+//! use cmap::{CMap, Inserted};
+//!
+//! let map = CMap::new();
+//! assert_eq!(map.insert(b"apple", b"red")?, Inserted::New);
+//! assert_eq!(map.insert(b"apple", b"green")?, Inserted::Replaced);
+//! assert_eq!(map.get_with(b"apple", |value| value.len()), Some(5)); // no copy
+//! let pinned = map.pin();
+//! assert_eq!(pinned.get(b"apple"), Some(&b"green"[..])); // borrowed as long as `pinned` lives
+//! assert!(map.remove(b"apple"));
+//! assert_eq!(pinned.get(b"apple"), None);
+//! # Ok::<(), cmap::Error>(())
+//! ```
+//!
+//! # What it promises
+//! - Operations on one key are linearizable. What a write acknowledged is found until someone removes or replaces it.
+//! - A borrowed value stays valid and unchanged as long as its [`Pinned`] or closure.
+//! - No public object holds a lock, and no call waits for a pin: a pin only delays the return of memory.
+//! - An error changes nothing. Reads cannot fail, and a remove needs no memory.
+//! - With [`Builder::max_bytes`], the map's memory stays below that limit plus 1 MiB.
+//!
+//! # What it does not promise
+//! It is not for values that are changed in place, for iteration in key order, for use in signal handlers, or for sharing
+//! between processes. With a hasher whose seed an attacker knows, lookups of the attacker's keys can become slow, never
+//! wrong. After a `fork` the child can read a map of its parent and no more.
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("CMap needs 64-bit addresses: it reserves large ranges of them");
+
+#[cfg(not(unix))]
+compile_error!("CMap runs on Unix; Linux on x86_64 is what is tested");
+
+mod base;
+mod index;
+mod log;
+mod map;
+mod memory;
+mod store;
+
+pub use base::hash::{KeyHasher, RandomState};
+#[doc(hidden)]
+pub use map::internal;
+pub use map::{
+    Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory,
+    Pinned, PoolConfig, PoolUsage, Stats,
+};

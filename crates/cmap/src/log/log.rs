@@ -1,0 +1,747 @@
+//! The log of one generation: chunks, what is open in them, and what in them may still be reachable.
+//!
+//! **Counted.** A chunk opens with its whole capacity counted as live; from then on the count only falls: by an entry's
+//! bytes when it is unlinked or was never published, by the unused rest of a stretch when that is closed, by the unallotted
+//! rest when the chunk is sealed. Whoever brings it to zero hands the chunk over, once. Hence an unpublished append, a
+//! preempted writer or an open lane can hold bytes for a while, and never free them.
+//!
+//! Two streams, new entries and survivors of compaction, fill chunks of their own: what survived once is likely to survive
+//! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
+
+use super::entry::{self, Entry, Record};
+use super::lane::{Lane, Stretch, lock_any};
+use crate::base::sync::{AtomicUsize, Mutex, Ordering, thread_hint};
+use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
+
+/// Who keeps what the log gives up, until no pin sees it.
+pub(crate) trait Keeper {
+    /// Keeps a place for one more thing that will be retired one day.
+    fn promise(&self) -> Result<(), Refused>;
+    /// Gives such a place back.
+    fn unpromise(&self);
+    /// Takes a chunk whose count is zero.
+    fn retire_chunk(&self, id: ChunkId);
+    /// Takes an extent of an entry of so many bytes.
+    fn retire_extent(&self, at: Location, bytes: usize);
+}
+
+/// An entry that was appended, and is not published yet.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Appended {
+    pub(crate) at: Location,
+    pub(crate) bytes: usize,
+    /// `usize::MAX`: it has a stretch or an extent of its own.
+    lane: usize,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    chunk: Option<ChunkId>,
+    /// Offset in the pool's range of what no lane took yet.
+    next: usize,
+}
+
+struct Stream {
+    open: Mutex<Open>,
+    lanes: Box<[Lane]>,
+}
+
+/// See the file's head.
+pub(crate) struct Log {
+    streams: [Stream; 2],
+    chunks: Mutex<Vec<ChunkId>>,
+    /// Chunks of small pages before huge ones are taken.
+    small_chunks: usize,
+    /// Bytes of extents, as the pool charges them.
+    extent_bytes: AtomicUsize,
+    extent_dead: AtomicUsize,
+}
+
+/// How many bytes the log holds of what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) entries: usize,
+    /// Entries that were published and not unlinked.
+    pub(crate) live: usize,
+    /// Chunks and extents.
+    pub(crate) mapped: usize,
+}
+
+/// Which chunks compaction may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Victims {
+    /// The emptiest of eight.
+    Sampled,
+    /// The emptiest of all.
+    All,
+    /// The emptiest of all, also if the last walk left it as it is.
+    Again,
+}
+
+/// A walk through a victim: it holds a credit, so the chunk stays.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) chunk: ChunkId,
+    next: usize,
+    end: usize,
+}
+
+impl Walk {
+    /// Goes back to an entry that it showed.
+    pub(crate) fn rewind(&mut self, to: Location) {
+        debug_assert!(to.offset() < self.next);
+        self.next = to.offset();
+    }
+}
+
+const CREDIT: u64 = 1;
+const NEVER_WALKED: u64 = u64::MAX;
+
+fn try_lanes(count: usize) -> Result<Box<[Lane]>, Refused> {
+    let mut lanes = Vec::new();
+    lanes
+        .try_reserve_exact(count)
+        .map_err(|_| Refused::System {
+            bytes: count * size_of::<Lane>(),
+        })?;
+    lanes.resize_with(count, Lane::new);
+    Ok(lanes.into_boxed_slice())
+}
+
+impl Log {
+    pub(crate) fn new(lanes: usize, small_chunks: usize) -> Result<Self, Refused> {
+        Ok(Self {
+            streams: [
+                Stream {
+                    open: Mutex::new(Open::default()),
+                    lanes: try_lanes(lanes)?,
+                },
+                Stream {
+                    open: Mutex::new(Open::default()),
+                    lanes: try_lanes(lanes.div_ceil(2))?,
+                },
+            ],
+            chunks: Mutex::new(Vec::new()),
+            small_chunks,
+            extent_bytes: AtomicUsize::new(0),
+            extent_dead: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.streams
+            .iter()
+            .map(|stream| stream.lanes.len() * size_of::<Lane>())
+            .sum()
+    }
+
+    fn stream(&self, who: Who) -> &Stream {
+        &self.streams[match who {
+            Who::Writer => 0,
+            Who::Compactor => 1,
+        }]
+    }
+
+    // --- reading ---
+
+    /// The entry at `at`, which the pin can see.
+    #[inline]
+    pub(crate) fn entry<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Entry<'p> {
+        match Self::record(pool, at, pin) {
+            Record::Entry { header, key, value } => {
+                let all = pool.arena().bytes(at, header + key + value, pin);
+                let (key, value) = all[header..].split_at(key);
+                Entry {
+                    key,
+                    value,
+                    bytes: all.len().next_multiple_of(GRANULE),
+                }
+            }
+            Record::Pad { .. } => {
+                unreachable!("Counted is broken: a slot points to a pad at {at:?}")
+            }
+        }
+    }
+
+    #[inline]
+    fn record(pool: &Pool, at: Location, pin: &Pin) -> Record {
+        let start = pool.arena().bytes(at, GRANULE, pin);
+        let header = entry::header_length(start[0]);
+        if header <= GRANULE {
+            entry::decode(start)
+        } else {
+            entry::decode(pool.arena().bytes(at, header, pin))
+        }
+    }
+
+    // --- appending ---
+
+    /// Appends an entry that nobody finds until its location is published.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Appended, Refused> {
+        let mut header = [0; entry::HEADER_BYTES_MAX];
+        let header_len = entry::encode(key.len(), value.len(), &mut header);
+        let bytes = (header_len + key.len() + value.len()).next_multiple_of(GRANULE);
+        let appended = self.reserve(pool, keeper, who, bytes, |at| {
+            pool.arena().write(at, &header[..header_len]);
+            pool.arena().write(at + header_len, key);
+        })?;
+        pool.arena()
+            .write_if_any(appended.at.offset() + header_len + key.len(), value);
+        Ok(appended)
+    }
+
+    /// Appends a copy of the entry at `from`.
+    pub(crate) fn append_copy(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        from: Location,
+        bytes: usize,
+        pin: &Pin,
+    ) -> Result<Appended, Refused> {
+        self.reserve(pool, keeper, Who::Compactor, bytes, |at| {
+            pool.arena().copy(from, Location::at(at), bytes, pin);
+        })
+    }
+
+    /// Finds space and has its head written, so that what is before a lane's cursor can always be walked.
+    #[inline]
+    fn reserve(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        bytes: usize,
+        write_head: impl FnOnce(usize),
+    ) -> Result<Appended, Refused> {
+        if bytes > pool.config().entry_bytes_max {
+            return self.reserve_extent(pool, keeper, who, bytes, write_head);
+        }
+        let stream = self.stream(who);
+        let (number, lane) = lock_any(&stream.lanes);
+        if let Some(stretch) = lane.stretch().filter(|stretch| stretch.room() >= bytes) {
+            write_head(stretch.cursor);
+            lane.move_cursor(stretch.cursor + bytes);
+            return Ok(Appended {
+                at: Location::at(stretch.cursor),
+                bytes,
+                lane: number,
+            });
+        }
+        // A new stretch, or one of its own for a large entry: the lane keeps what it has.
+        let own = bytes > self.stretch_bytes(pool) / 4;
+        let fresh = self.take_stretch(pool, keeper, who, bytes, own)?;
+        write_head(fresh.cursor);
+        let at = Location::at(fresh.cursor);
+        if own {
+            drop(lane);
+            self.close(
+                pool,
+                keeper,
+                Stretch {
+                    cursor: fresh.cursor + bytes,
+                    ..fresh
+                },
+            );
+            return Ok(Appended {
+                at,
+                bytes,
+                lane: usize::MAX,
+            });
+        }
+        let before = lane.stretch();
+        lane.set(Some(Stretch {
+            cursor: fresh.cursor + bytes,
+            ..fresh
+        }));
+        drop(lane);
+        if let Some(before) = before {
+            self.close(pool, keeper, before);
+        }
+        Ok(Appended {
+            at,
+            bytes,
+            lane: number,
+        })
+    }
+
+    #[cold]
+    fn reserve_extent(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        bytes: usize,
+        write_head: impl FnOnce(usize),
+    ) -> Result<Appended, Refused> {
+        keeper.promise()?;
+        let at = pool
+            .take_extent(bytes, who)
+            .inspect_err(|_| keeper.unpromise())?;
+        // Relaxed, here and below: figures.
+        self.extent_bytes
+            .fetch_add(pool.extent_bytes(bytes), Ordering::Relaxed);
+        write_head(at.offset());
+        Ok(Appended {
+            at,
+            bytes,
+            lane: usize::MAX,
+        })
+    }
+
+    /// Stretches are small in a small map.
+    fn stretch_bytes(&self, pool: &Pool) -> usize {
+        let chunk = pool.config().chunk_bytes;
+        let most = chunk / 32;
+        let chunks = self.chunks.lock().len();
+        if chunks > 2 {
+            most
+        } else {
+            (most / 16).max(1024).min(most)
+        }
+    }
+
+    #[cold]
+    fn take_stretch(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        bytes: usize,
+        own: bool,
+    ) -> Result<Stretch, Refused> {
+        let wanted = if own {
+            bytes
+        } else {
+            self.stretch_bytes(pool).max(bytes)
+        };
+        let chunk_bytes = pool.config().chunk_bytes;
+        let mut open = self.stream(who).open.lock();
+        let mut sealed = None;
+        let chunk = match open.chunk {
+            Some(chunk) if pool.chunk_start(chunk) + chunk_bytes - open.next >= bytes => chunk,
+            _ => {
+                let fresh = self.open_chunk(pool, keeper, who)?;
+                sealed = open.chunk.map(|full| (full, open.next));
+                *open = Open {
+                    chunk: Some(fresh),
+                    next: pool.chunk_start(fresh),
+                };
+                fresh
+            }
+        };
+        let end = pool.chunk_start(chunk) + chunk_bytes;
+        let cursor = open.next;
+        let taken = wanted.min(end - cursor);
+        open.next += taken;
+        // Relaxed: under the stream's mutex, before anybody can seal the chunk.
+        pool.descriptor(chunk).open.fetch_add(1, Ordering::Relaxed);
+        drop(open);
+        if let Some((full, next)) = sealed {
+            self.seal(pool, keeper, full, next);
+        }
+        Ok(Stretch {
+            chunk,
+            cursor,
+            end: cursor + taken,
+        })
+    }
+
+    fn open_chunk(&self, pool: &Pool, keeper: &impl Keeper, who: Who) -> Result<ChunkId, Refused> {
+        keeper.promise()?;
+        let listed = {
+            let mut chunks = self.chunks.lock();
+            chunks.try_reserve(1).map(|()| chunks.len())
+        };
+        let side = match listed {
+            Ok(listed) if listed >= self.small_chunks => Side::Huge,
+            Ok(_) => Side::Small,
+            Err(_) => {
+                keeper.unpromise();
+                return Err(Refused::System {
+                    bytes: size_of::<ChunkId>(),
+                });
+            }
+        };
+        let id = pool
+            .take_chunk(side, who, ChunkState::Open)
+            .inspect_err(|_| keeper.unpromise())?;
+        let descriptor = pool.descriptor(id);
+        // Relaxed: the chunk becomes known through the stream's mutex and the list's.
+        descriptor
+            .live
+            .store(pool.config().chunk_bytes as u64, Ordering::Relaxed);
+        descriptor.walked.store(NEVER_WALKED, Ordering::Relaxed);
+        // The stream's own hold, until it seals the chunk.
+        descriptor.open.store(1, Ordering::Relaxed);
+        let mut chunks = self.chunks.lock();
+        if chunks.len() == chunks.capacity() && chunks.try_reserve(1).is_err() {
+            // The place reserved above was taken by the other stream.
+            drop(chunks);
+            keeper.retire_chunk(id);
+            return Err(Refused::System {
+                bytes: size_of::<ChunkId>(),
+            });
+        }
+        descriptor
+            .place
+            .store(chunks.len() as u32, Ordering::Relaxed);
+        chunks.push(id);
+        Ok(id)
+    }
+
+    /// Ends the dealing out of a chunk: its rest from `next` is a pad.
+    fn seal(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, next: usize) {
+        let end = pool.chunk_start(chunk) + pool.config().chunk_bytes;
+        pool.descriptor(chunk)
+            .state
+            .store(ChunkState::Sealed as u32, Ordering::Relaxed);
+        self.close(
+            pool,
+            keeper,
+            Stretch {
+                chunk,
+                cursor: next,
+                end,
+            },
+        );
+    }
+
+    /// Turns the unused rest of a stretch into a pad.
+    fn close(&self, pool: &Pool, keeper: &impl Keeper, stretch: Stretch) {
+        if stretch.room() > 0 {
+            pool.arena()
+                .write(stretch.cursor, &entry::encode_pad(stretch.room()));
+        }
+        // Release: pairs with the Acquire in `is_closed`: who finds the chunk closed finds all its headers.
+        pool.descriptor(stretch.chunk)
+            .open
+            .fetch_sub(1, Ordering::Release);
+        self.lower(pool, keeper, stretch.chunk, stretch.room());
+    }
+
+    // --- counting ---
+
+    /// Lowers a chunk's count; hands the chunk over if that was the last of it.
+    #[inline]
+    fn lower(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: usize) {
+        self.lower_by(pool, keeper, chunk, bytes as u64);
+    }
+
+    #[inline]
+    fn lower_by(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        // AcqRel: pairs with itself: whoever reaches zero comes after everybody else's last use of the chunk.
+        let before = pool
+            .descriptor(chunk)
+            .live
+            .fetch_sub(bytes, Ordering::AcqRel);
+        assert!(
+            before >= bytes,
+            "Counted is broken: {before} bytes live in {chunk:?}, {bytes} to take off"
+        );
+        if before == bytes {
+            self.hand_over(pool, keeper, chunk);
+        }
+    }
+
+    #[cold]
+    fn hand_over(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId) {
+        pool.descriptor(chunk)
+            .state
+            .store(ChunkState::Retired as u32, Ordering::Relaxed);
+        self.unlist(pool, chunk);
+        keeper.retire_chunk(chunk);
+    }
+
+    fn unlist(&self, pool: &Pool, chunk: ChunkId) {
+        let mut chunks = self.chunks.lock();
+        // Relaxed: under the list's mutex.
+        let place = pool.descriptor(chunk).place.load(Ordering::Relaxed) as usize;
+        assert_eq!(
+            chunks[place], chunk,
+            "Counted is broken: a chunk is handed over once"
+        );
+        chunks.swap_remove(place);
+        if let Some(&moved) = chunks.get(place) {
+            pool.descriptor(moved)
+                .place
+                .store(place as u32, Ordering::Relaxed);
+        }
+    }
+
+    /// An entry was unlinked: nobody new finds it.
+    #[inline]
+    pub(crate) fn unlinked(&self, pool: &Pool, keeper: &impl Keeper, at: Location, bytes: usize) {
+        if pool.is_extent(at) {
+            self.extent_bytes
+                .fetch_sub(pool.extent_bytes(bytes), Ordering::Relaxed);
+            keeper.retire_extent(at, bytes);
+            return;
+        }
+        self.lower(pool, keeper, pool.chunk_of(at), bytes);
+    }
+
+    /// An appended entry will not be published: rolled back if it is still the last of its lane, else dead.
+    pub(crate) fn give_back(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        appended: Appended,
+    ) {
+        if let Some(lane) = self.stream(who).lanes.get(appended.lane) {
+            let lane = lane.lock();
+            let start = appended.at.offset();
+            let chunk = pool.chunk_of(appended.at);
+            let last = lane
+                .stretch()
+                .filter(|s| s.chunk == chunk && s.cursor == start + appended.bytes);
+            if last.is_some() {
+                lane.move_cursor(start);
+                return;
+            }
+        }
+        self.unlinked(pool, keeper, appended.at, appended.bytes);
+    }
+
+    /// Notes that an entry of `bytes` was published and one of `old` bytes unlinked (0 = none), by this thread.
+    /// Returns the bytes that the thread's lane owes to maintenance.
+    #[inline]
+    pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
+        let lanes = &self.streams[0].lanes;
+        let lane = &lanes[thread_hint() % lanes.len()];
+        let entries = i64::from(new != 0) - i64::from(old != 0);
+        // Relaxed, all: sums, read at rest or as estimates.
+        if entries != 0 {
+            lane.entries.fetch_add(entries, Ordering::Relaxed);
+        }
+        lane.bytes
+            .fetch_add(new as i64 - old as i64, Ordering::Relaxed);
+        let owed = (new + old) as u64;
+        lane.owed.fetch_add(owed, Ordering::Relaxed) + owed
+    }
+
+    /// Takes over what the thread's lane owes.
+    pub(crate) fn settle(&self) -> u64 {
+        let lanes = &self.streams[0].lanes;
+        lanes[thread_hint() % lanes.len()]
+            .owed
+            .swap(0, Ordering::Relaxed)
+    }
+
+    /// Entries: exact when no write overlaps the call.
+    pub(crate) fn entries(&self) -> usize {
+        let sum: i64 = self.streams[0]
+            .lanes
+            .iter()
+            .map(|lane| lane.entries.load(Ordering::Relaxed))
+            .sum();
+        usize::try_from(sum).unwrap_or(0)
+    }
+
+    pub(crate) fn sums(&self, pool: &Pool) -> Sums {
+        let live: i64 = self.streams[0]
+            .lanes
+            .iter()
+            .map(|lane| lane.bytes.load(Ordering::Relaxed))
+            .sum();
+        let chunks = self.chunks.lock().len() * pool.config().chunk_bytes;
+        Sums {
+            entries: self.entries(),
+            live: usize::try_from(live).unwrap_or(0),
+            mapped: chunks + self.extent_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn extent_bytes(&self) -> usize {
+        self.extent_bytes.load(Ordering::Relaxed) - self.extent_dead.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that lanes and streams may still deal out.
+    pub(crate) fn open_bytes(&self, pool: &Pool) -> usize {
+        let mut sum = 0;
+        self.for_each_open(pool, |_, bytes| sum += bytes);
+        sum
+    }
+
+    /// The same, by chunk.
+    pub(crate) fn for_each_open(&self, pool: &Pool, mut f: impl FnMut(ChunkId, usize)) {
+        for stream in &self.streams {
+            let open = stream.open.lock();
+            if let Some(chunk) = open.chunk {
+                f(
+                    chunk,
+                    pool.chunk_start(chunk) + pool.config().chunk_bytes - open.next,
+                );
+            }
+            drop(open);
+            for lane in &stream.lanes {
+                if let Some(stretch) = lane.lock().stretch() {
+                    f(stretch.chunk, stretch.room());
+                }
+            }
+        }
+    }
+
+    /// The chunk at a place of the list.
+    pub(crate) fn chunk_at(&self, place: usize) -> Option<ChunkId> {
+        self.chunks.lock().get(place).copied()
+    }
+
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.lock().len()
+    }
+
+    // --- compaction ---
+
+    /// Chooses a victim and starts a walk through it. `None` if no chunk is worth one.
+    ///
+    /// `live_max`: a chunk with more live bytes is left alone.
+    pub(crate) fn start_walk(
+        &self,
+        pool: &Pool,
+        victims: Victims,
+        live_max: usize,
+        random: u64,
+    ) -> Option<Walk> {
+        const SAMPLES: usize = 8;
+        let chunks = self.chunks.lock();
+        let count = chunks.len();
+        let looks = if victims == Victims::Sampled {
+            SAMPLES.min(count)
+        } else {
+            count
+        };
+        let first = if count == 0 {
+            0
+        } else {
+            random as usize % count
+        };
+        // Golden-ratio steps: eight places spread over the list.
+        let step = if victims == Victims::Sampled {
+            (count * 5 / 8).max(1)
+        } else {
+            1
+        };
+        let best = (0..looks)
+            .map(|look| chunks[(first + look * step) % count])
+            .filter_map(|id| Some((Self::worth(pool, id, victims)?, id)))
+            .filter(|(live, _)| *live <= live_max as u64)
+            .min_by_key(|(live, _)| *live)?;
+        let descriptor = pool.descriptor(best.1);
+        // The credit: never from zero, which means handed over.
+        let mut live = descriptor.live.load(Ordering::Relaxed);
+        while live != 0 {
+            // AcqRel: pairs with the fetch_sub in `lower_by`.
+            match descriptor.live.compare_exchange(
+                live,
+                live + CREDIT,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    let start = pool.chunk_start(best.1);
+                    return Some(Walk {
+                        chunk: best.1,
+                        next: start,
+                        end: start + pool.config().chunk_bytes,
+                    });
+                }
+                Err(now) => live = now,
+            }
+        }
+        None
+    }
+
+    fn worth(pool: &Pool, id: ChunkId, victims: Victims) -> Option<u64> {
+        let descriptor = pool.descriptor(id);
+        let live = descriptor.live.load(Ordering::Relaxed);
+        let seen = victims != Victims::Again && live == descriptor.walked.load(Ordering::Relaxed);
+        let usable = descriptor.state.load(Ordering::Relaxed) == ChunkState::Sealed as u32
+            && Self::is_closed(pool, id)
+            && descriptor.pins.load(Ordering::Relaxed) == 0
+            && live % GRANULE as u64 == 0;
+        (usable && !seen && live != 0).then_some(live)
+    }
+
+    fn is_closed(pool: &Pool, id: ChunkId) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        pool.descriptor(id).open.load(Ordering::Acquire) == 0
+    }
+
+    /// The next entry of a walk.
+    pub(crate) fn step<'p>(
+        pool: &'p Pool,
+        walk: &mut Walk,
+        pin: &'p Pin,
+    ) -> Option<(Location, Entry<'p>)> {
+        while walk.next < walk.end {
+            let at = Location::at(walk.next);
+            match Self::record(pool, at, pin) {
+                Record::Entry { .. } => {
+                    let entry = Self::entry(pool, at, pin);
+                    walk.next += entry.bytes;
+                    return Some((at, entry));
+                }
+                Record::Pad { bytes } => walk.next += bytes,
+            }
+        }
+        debug_assert_eq!(walk.next, walk.end, "Within-one-chunk");
+        None
+    }
+
+    /// Gives the walk's credit back. What still lives is left alone until its count has changed.
+    pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk) {
+        let descriptor = pool.descriptor(walk.chunk);
+        let live = descriptor.live.load(Ordering::Relaxed) - CREDIT;
+        descriptor.walked.store(live, Ordering::Relaxed);
+        self.lower_by(pool, keeper, walk.chunk, CREDIT);
+    }
+
+    /// Closes what lanes still hold of sealed chunks, so that those can be walked.
+    pub(crate) fn close_idle(&self, pool: &Pool, keeper: &impl Keeper) {
+        let is_sealed = |stretch: &Stretch| {
+            pool.descriptor(stretch.chunk).state.load(Ordering::Relaxed)
+                == ChunkState::Sealed as u32
+        };
+        self.close_where(pool, keeper, is_sealed);
+    }
+
+    fn close_where(&self, pool: &Pool, keeper: &impl Keeper, which: impl Fn(&Stretch) -> bool) {
+        for lane in self.streams.iter().flat_map(|stream| &stream.lanes) {
+            let Some(locked) = lane.try_lock() else {
+                continue;
+            };
+            let Some(stretch) = locked.stretch().filter(&which) else {
+                continue;
+            };
+            locked.set(None);
+            drop(locked);
+            self.close(pool, keeper, stretch);
+        }
+    }
+
+    /// Closes idle lanes and, with `streams`, the open chunks as well, so that they can be compacted.
+    pub(crate) fn close_lanes(&self, pool: &Pool, keeper: &impl Keeper, streams: bool) {
+        self.close_where(pool, keeper, |_| true);
+        for stream in self.streams.iter().filter(|_| streams) {
+            let taken = core::mem::take(&mut *stream.open.lock());
+            if let Some(chunk) = taken.chunk {
+                self.seal(pool, keeper, chunk, taken.next);
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Floor 2: from a location to an entry.
+//!
+//! Entries are appended to chunks through *lanes*, written once and then only read. The log counts what may still be
+//! reachable in each chunk (*Counted*) and hands a chunk over when that falls to zero.
+//!
+//! Must not know: hashes, the index. Whether an entry is alive is not its business; it is told.
+
+mod entry;
+mod lane;
+#[allow(clippy::module_inception)]
+mod log;
+
+pub(crate) use entry::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+pub(crate) use log::{Appended, Keeper, Log, Victims, Walk};

@@ -1,0 +1,540 @@
+//! The map.
+
+use core::hash::BuildHasher;
+use core::ops::ControlFlow;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::error::Error;
+use super::figures::{Memory, Stats};
+use super::pinned::Pinned;
+use super::pool::process_pool;
+use super::tender::Tender;
+use crate::base::hash::RandomState;
+use crate::base::os;
+use crate::base::sync::Arc;
+use crate::log::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::store::{Done, Store, Until, When, Wrote};
+
+const FORKED: &str =
+    "this map was made before the process was forked; in the child it can only be read";
+
+/// What [`CMap::insert`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inserted {
+    /// The key was not in the map.
+    New,
+    /// The key was in the map; its old value is gone.
+    Replaced,
+}
+
+/// What a conditional write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Changed {
+    /// The key was absent and is now there.
+    Inserted,
+    /// The key's value was replaced.
+    Replaced,
+    /// The key was removed.
+    Removed,
+    /// Nothing: the condition did not hold.
+    Nothing,
+}
+
+/// How much [`CMap::compact`] may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget(Until);
+
+impl Budget {
+    /// Copies about `bytes` at most.
+    #[must_use]
+    pub fn bytes(bytes: usize) -> Self {
+        Self(Until::Bytes(bytes))
+    }
+
+    /// Works for about `time` at most: it stops after the step (some tens of microseconds) that exceeds it.
+    #[must_use]
+    pub fn time(time: Duration) -> Self {
+        Self(Until::Time(time))
+    }
+
+    /// Does all there is to do.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(Until::Nothing)
+    }
+}
+
+/// What [`CMap::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// Entries moved.
+    pub moved: usize,
+    /// Bytes of chunks given back to the pool meanwhile.
+    pub freed: usize,
+    /// Whether nothing is left to do: the dead share is at the map's target, or no chunk is worth the copying.
+    pub done: bool,
+}
+
+/// A concurrent map of byte keys to byte values. See the [crate's page](crate).
+///
+/// Share it by reference or in an `Arc`. Keys have 0 to 65 535 bytes, values 0 to 4 GiB − 1.
+pub struct CMap<S = RandomState> {
+    // Ends first: it works on the store.
+    tender: Option<Tender>,
+    store: Arc<Store<S>>,
+}
+
+impl Default for CMap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: BuildHasher> core::fmt::Debug for CMap<S> {
+    /// Shows counts, never contents.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CMap")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl CMap {
+    /// An empty map with default settings. It uses no memory of its own until the first write, and cannot fail.
+    #[must_use]
+    pub fn new() -> Self {
+        let builder = Builder::new();
+        let pool = process_pool();
+        let tuning = builder.default_tuning(&pool);
+        Self::of(
+            Arc::new(Store::new(RandomState::default(), pool, tuning)),
+            None,
+        )
+    }
+
+    /// Settings for a map.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl<S> CMap<S> {
+    pub(super) fn of(store: Arc<Store<S>>, tender: Option<Tender>) -> Self {
+        Self { tender, store }
+    }
+
+    pub(super) fn store(&self) -> &Store<S> {
+        &self.store
+    }
+
+    fn assert_own(&self) {
+        assert!(!self.store.is_foreign(), "{FORKED}");
+    }
+}
+
+/// # Reading
+/// No read takes a lock, retries, or waits for anyone. None of them can fail.
+impl<S: BuildHasher> CMap<S> {
+    /// A copy of `key`'s value.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"v")?;
+    /// assert_eq!(map.get(b"k"), Some(b"v".to_vec()));
+    /// assert_eq!(map.get(b"absent"), None);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.get_with(key, <[u8]>::to_vec)
+    }
+
+    /// Shows `key`'s value to `f`, without a copy. Nothing is locked meanwhile: `f` may call the map, the same key
+    /// included, and may panic. Others may replace or remove the value; what `f` sees stays as it is.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"value")?;
+    /// assert_eq!(map.get_with(b"k", |value| value[0]), Some(b'v'));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let pin = self.store.pin();
+        self.store.get(key, &pin).map(f)
+    }
+
+    /// Appends `key`'s value to `out` and returns its length. `out` is untouched if the key is absent.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"value")?;
+    /// let mut out = b"> ".to_vec();
+    /// assert_eq!(map.get_into(b"k", &mut out), Some(5));
+    /// assert_eq!(out, b"> value");
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        self.get_with(key, |value| {
+            out.extend_from_slice(value);
+            value.len()
+        })
+    }
+
+    /// Whether `key` is in the map.
+    #[inline]
+    pub fn contains_key(&self, key: &[u8]) -> bool {
+        self.get_with(key, |_| ()).is_some()
+    }
+
+    /// The length in bytes of `key`'s value.
+    #[inline]
+    pub fn value_len(&self, key: &[u8]) -> Option<usize> {
+        self.get_with(key, <[u8]>::len)
+    }
+
+    /// How many entries there are: exact when no write overlaps the call, else off by at most those that do.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether there are none. See [`CMap::len`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A view whose values can be borrowed.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"a", b"1")?;
+    /// map.insert(b"b", b"2")?;
+    /// let pinned = map.pin();
+    /// let (a, b) = (pinned.get(b"a"), pinned.get(b"b"));
+    /// assert_eq!((a, b), (Some(&b"1"[..]), Some(&b"2"[..])));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    #[inline]
+    pub fn pin(&self) -> Pinned<'_, S> {
+        Pinned::new(&self.store)
+    }
+
+    /// Shows every entry to `f`, in no useful order.
+    ///
+    /// A key that is present during the whole call is shown exactly once, with a value that it had meanwhile, even if it
+    /// is replaced or moved; any other key at most once; a key that is absent throughout, never. Nothing is locked while
+    /// `f` runs: it may call the map, and may panic.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"a", b"1")?;
+    /// map.insert(b"b", b"22")?;
+    /// let mut bytes = 0;
+    /// map.for_each(|key, value| bytes += key.len() + value.len());
+    /// assert_eq!(bytes, 5);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) {
+        let all = self.try_for_each(|key, value| {
+            f(key, value);
+            ControlFlow::<core::convert::Infallible>::Continue(())
+        });
+        match all {
+            ControlFlow::Continue(()) => {}
+        }
+    }
+
+    /// As [`CMap::for_each`], until `f` breaks.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"a", b"1")?;
+    /// let found = map.try_for_each(|key, value| {
+    ///     if value == b"1" { ControlFlow::Break(key.to_vec()) } else { ControlFlow::Continue(()) }
+    /// });
+    /// assert_eq!(found, ControlFlow::Break(b"a".to_vec()));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn try_for_each<B>(
+        &self,
+        mut f: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut cursor = Some(0);
+        while let Some(at) = cursor {
+            cursor = self.store.scan(at, &mut f)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// # Writing
+/// A write that returns an error has changed nothing.
+///
+/// # Errors
+/// All of them: [`Error::KeyTooLong`], [`Error::ValueTooLong`]; [`Error::Full`] where a limit is set;
+/// [`Error::OutOfMemory`]; [`Error::Forked`].
+impl<S: BuildHasher> CMap<S> {
+    /// Stores `value` under `key`, in place of what was there.
+    ///
+    /// ```
+    /// use cmap::{CMap, Inserted};
+    /// let map = CMap::new();
+    /// assert_eq!(map.insert(b"k", b"1")?, Inserted::New);
+    /// assert_eq!(map.insert(b"k", b"2")?, Inserted::Replaced);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<Inserted, Error> {
+        self.check(key, value)?;
+        Ok(match self.store.write(key, value, When::Always, |_| ())? {
+            Wrote::Replaced => Inserted::Replaced,
+            Wrote::New | Wrote::Nothing => Inserted::New,
+        })
+    }
+
+    /// As [`CMap::insert`]; returns a copy of the value that was there.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// assert_eq!(map.insert_swap(b"k", b"1")?, None);
+    /// assert_eq!(map.insert_swap(b"k", b"2")?, Some(b"1".to_vec()));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn insert_swap(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.check(key, value)?;
+        let mut old = None;
+        self.store
+            .write(key, value, When::Always, |value| old = Some(value.to_vec()))?;
+        Ok(old)
+    }
+
+    /// Stores `value` under `key` if the key is absent. Of several threads that try at once, exactly one does.
+    ///
+    /// ```
+    /// use cmap::{CMap, Changed};
+    /// let map = CMap::new();
+    /// assert_eq!(map.insert_if_absent(b"k", b"1")?, Changed::Inserted);
+    /// assert_eq!(map.insert_if_absent(b"k", b"2")?, Changed::Nothing);
+    /// assert_eq!(map.get(b"k"), Some(b"1".to_vec()));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn insert_if_absent(&self, key: &[u8], value: &[u8]) -> Result<Changed, Error> {
+        self.check(key, value)?;
+        Ok(match self.store.write(key, value, When::Absent, |_| ())? {
+            Wrote::New => Changed::Inserted,
+            Wrote::Replaced | Wrote::Nothing => Changed::Nothing,
+        })
+    }
+
+    fn check(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::KeyTooLong {
+                len: key.len(),
+                max: KEY_BYTES_MAX,
+            });
+        }
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(Error::ValueTooLong {
+                len: value.len(),
+                max: VALUE_BYTES_MAX,
+            });
+        }
+        if self.store.is_foreign() {
+            return Err(Error::Forked);
+        }
+        Ok(())
+    }
+
+    /// Removes `key`. Returns whether it was there. Needs no memory, so it works at the limit.
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"v")?;
+    /// assert!(map.remove(b"k"));
+    /// assert!(!map.remove(b"k"));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn remove(&self, key: &[u8]) -> bool {
+        self.assert_own();
+        self.store.remove(key, |_| ()).is_some()
+    }
+
+    /// As [`CMap::remove`]; returns a copy of the value that was there.
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"v")?;
+    /// assert_eq!(map.take(b"k"), Some(b"v".to_vec()));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.assert_own();
+        self.store.remove(key, <[u8]>::to_vec)
+    }
+
+    /// Removes everything, at one instant and at once; the memory goes back bit by bit, with later calls.
+    /// [`CMap::shrink_to_fit`] gives it back now.
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"v")?;
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn clear(&self) {
+        self.assert_own();
+        self.store.clear();
+    }
+}
+
+/// # Memory
+impl<S: BuildHasher> CMap<S> {
+    /// Makes room for `entries` more entries of `bytes` (keys and values) in all, so that inserting them splits no tables
+    /// and meets fewer page faults. The memory is resident from then on.
+    ///
+    /// # Errors
+    /// [`Error::CapacityOverflow`] if no map could hold that; [`Error::OutOfMemory`], [`Error::Full`], [`Error::Forked`].
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.reserve(10_000, 1 << 20)?;
+    /// assert!(map.reserve(usize::MAX, 0).is_err());
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn reserve(&self, entries: usize, bytes: usize) -> Result<(), Error> {
+        const LOG_BYTES_MAX: usize = 4 << 40;
+        const INDEX_BYTES: usize = 16;
+        const HEADER_BYTES: usize = 6;
+        if self.store.is_foreign() {
+            return Err(Error::Forked);
+        }
+        let all = entries
+            .checked_add(self.len())
+            .ok_or(Error::CapacityOverflow)?;
+        let index = all
+            .checked_mul(INDEX_BYTES)
+            .ok_or(Error::CapacityOverflow)?;
+        let headers = entries
+            .checked_mul(HEADER_BYTES)
+            .ok_or(Error::CapacityOverflow)?;
+        let log = if bytes == 0 {
+            0
+        } else {
+            bytes.checked_add(headers).ok_or(Error::CapacityOverflow)?
+        };
+        if log > LOG_BYTES_MAX || index > LOG_BYTES_MAX {
+            return Err(Error::CapacityOverflow);
+        }
+        if log + index > os::ram_bytes() {
+            return Err(Error::OutOfMemory { bytes: log + index });
+        }
+        Ok(self
+            .store
+            .reserve(if entries == 0 { 0 } else { all }, log)?)
+    }
+
+    /// Moves living entries out of mostly dead chunks, down to the map's target, as far as `budget` allows. The map does
+    /// this by itself, a little with every write and remove; call it to choose the moment.
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// use cmap::{Budget, CMap};
+    /// let map = CMap::new();
+    /// let done = map.compact(Budget::bytes(1 << 20));
+    /// assert!(done.done); // there was nothing to do
+    /// ```
+    pub fn compact(&self, budget: Budget) -> Compacted {
+        self.assert_own();
+        let Done {
+            moved,
+            freed,
+            is_all,
+            ..
+        } = self
+            .store
+            .compact(budget.0, self.store.tuning().dead_share, false);
+        Compacted {
+            moved,
+            freed,
+            done: is_all,
+        }
+    }
+
+    /// Compacts until at most 3 % of the log is dead, whatever the knob says, merges tables, and gives free memory of a
+    /// pool of the map's own back to the system. Takes time in proportion to the map, and holds up nobody.
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    pub fn shrink_to_fit(&self) {
+        self.assert_own();
+        self.store.shrink_to_fit();
+    }
+
+    /// What the map's memory is used for.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        if self.store.is_foreign() {
+            return Memory::default();
+        }
+        let figures = self.store.figures();
+        Memory {
+            live: figures.live,
+            dead: figures.dead,
+            padding: figures.open,
+            index: figures.index,
+            pool: figures.pool,
+            retired: figures.retired,
+            held: 0,
+        }
+    }
+
+    /// What happened in the map since it was made.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        if self.store.is_foreign() {
+            return Stats::default();
+        }
+        let figures = self.store.figures();
+        Stats {
+            entries: figures.entries,
+            tables: figures.tables,
+            splits: figures.splits,
+            merges: figures.merges,
+            rebuilds: figures.rebuilds,
+            spilled: figures.spilled,
+            compactions: figures.compactions,
+            relocations: figures.relocations,
+            bytes_moved: figures.bytes_moved,
+            chunks_in_use: figures.chunks,
+            chunks_freed: figures.chunks_freed,
+            retired_bytes: figures.retired,
+            oldest_pin: figures.oldest_pin,
+        }
+    }
+}
+
+impl<S> Drop for CMap<S> {
+    fn drop(&mut self) {
+        if self.store.is_foreign() {
+            // A forked child has no such thread to wait for.
+            core::mem::forget(self.tender.take());
+        }
+    }
+}

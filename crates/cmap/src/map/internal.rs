@@ -1,0 +1,40 @@
+//! What this crate's own tests may see of the inside. Not part of the API: no stability, no documentation.
+#![allow(missing_docs)]
+
+use core::hash::BuildHasher;
+
+use super::builder::Builder;
+use super::cmap::CMap;
+use crate::index::Geometry;
+
+pub use crate::store::Checked;
+
+/// A map in which the rare is frequent: chunks of 4 KiB, tables of 8 slots, compaction all the time, extents from 512
+/// bytes on, a pool of its own.
+pub fn tiny() -> Builder {
+    let mut builder = Builder::new();
+    builder.tiny = Some(Geometry::TINY);
+    builder
+}
+
+/// As [`tiny`], with tables of up to 13 buckets that have overflow lines.
+pub fn tiny_wide() -> Builder {
+    let mut builder = Builder::new();
+    builder.tiny = Some(Geometry::TINY_WIDE);
+    builder
+}
+
+/// Checks every invariant that holds when no other call runs and no pin is held.
+pub fn check<S: BuildHasher>(map: &CMap<S>) -> Result<Checked, String> {
+    map.store().check()
+}
+
+/// Makes the `n`-th request of the map's pool for memory fail; `sticky`: and all later ones; `0` heals.
+pub fn fail_memory<S>(map: &CMap<S>, n: usize, sticky: bool) {
+    map.store().pool().fail(n, sticky);
+}
+
+/// How many such requests there were.
+pub fn memory_requests<S>(map: &CMap<S>) -> usize {
+    map.store().pool().requests() as usize
+}

@@ -1,0 +1,17 @@
+//! Floor 4: what users touch.
+
+mod builder;
+mod cmap;
+mod error;
+mod figures;
+pub mod internal;
+mod pinned;
+mod pool;
+mod tender;
+
+pub use builder::{Builder, Maintenance};
+pub use cmap::{Budget, CMap, Changed, Compacted, Inserted};
+pub use error::Error;
+pub use figures::{Memory, Stats};
+pub use pinned::Pinned;
+pub use pool::{ChunkPool, PoolConfig, PoolUsage};

@@ -1,0 +1,95 @@
+//! Borrowing values.
+
+use core::hash::BuildHasher;
+use core::marker::PhantomData;
+
+use crate::base::hash::RandomState;
+use crate::memory::Pin;
+use crate::store::Store;
+
+/// A view of a map whose values can be borrowed. From [`CMap::pin`](crate::CMap::pin).
+///
+/// It holds no lock: other threads, and this one, go on reading and writing, and each `get` sees the map as it is then.
+/// What it has shown stays as it was until it is dropped or [`repin`](Pinned::repin)ned. Until then, memory that was
+/// unlinked after it was made cannot be used again: keep it for a batch, not for minutes.
+///
+/// ```compile_fail
+/// let map = cmap::CMap::new();
+/// let value = {
+///     let pinned = map.pin();
+///     pinned.get(b"key") // outlives its pin
+/// };
+/// ```
+/// ```compile_fail
+/// let pinned = {
+///     let map = cmap::CMap::new();
+///     map.pin() // outlives its map
+/// };
+/// ```
+/// ```compile_fail
+/// let map = cmap::CMap::new();
+/// let pinned = map.pin();
+/// std::thread::scope(|s| { s.spawn(move || pinned.get(b"key").is_some()); }); // is not sent to another thread
+/// ```
+/// ```compile_fail
+/// let map = cmap::CMap::new();
+/// let mut pinned = map.pin();
+/// let value = pinned.get(b"key");
+/// pinned.repin();
+/// drop(value); // was borrowed before
+/// ```
+pub struct Pinned<'m, S = RandomState> {
+    store: &'m Store<S>,
+    pin: Pin,
+    _not_sync: PhantomData<*const ()>,
+}
+
+impl<S> core::fmt::Debug for Pinned<'_, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Pinned(..)")
+    }
+}
+
+impl<'m, S: BuildHasher> Pinned<'m, S> {
+    pub(super) fn new(store: &'m Store<S>) -> Self {
+        Self {
+            pin: store.pin(),
+            store,
+            _not_sync: PhantomData,
+        }
+    }
+
+    /// The value of `key` now, borrowed.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"old")?;
+    /// let pinned = map.pin();
+    /// let value = pinned.get(b"k");
+    /// map.insert(b"k", b"new")?;
+    /// assert_eq!(value, Some(&b"old"[..])); // as it was
+    /// assert_eq!(pinned.get(b"k"), Some(&b"new"[..])); // as it is
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    #[inline]
+    pub fn get<'p>(&'p self, key: &[u8]) -> Option<&'p [u8]> {
+        self.store.get(key, &self.pin)
+    }
+
+    /// Whether `key` is in the map now.
+    #[inline]
+    pub fn contains_key(&self, key: &[u8]) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The length in bytes of `key`'s value now.
+    #[inline]
+    pub fn value_len(&self, key: &[u8]) -> Option<usize> {
+        self.get(key).map(<[u8]>::len)
+    }
+
+    /// Ends this pin and begins another: memory that waited for the former is free to go. Between batches of a long job.
+    pub fn repin(&mut self) {
+        self.pin = self.store.pin();
+    }
+}

@@ -1,0 +1,57 @@
+//! The maintenance thread of a map that asked for one.
+
+use core::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::error::Error;
+use crate::base::sync::Arc;
+use crate::store::Store;
+
+/// How long it rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(5);
+const STACK_BYTES: usize = 128 << 10;
+
+/// A running thread; dropping it ends it, within one step of compaction.
+pub(super) struct Tender {
+    stop: std::sync::Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tender {
+    pub(super) fn spawn<S: BuildHasher + Send + Sync + 'static>(
+        store: &Arc<Store<S>>,
+    ) -> Result<Self, Error> {
+        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let (stopped, store) = (stop.clone(), store.clone());
+        let thread = std::thread::Builder::new()
+            .name("cmap-maintenance".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                // Relaxed: unparking synchronises.
+                while !stopped.load(Ordering::Relaxed) {
+                    store.pool().touch_ahead();
+                    if !store.tend() {
+                        std::thread::park_timeout(REST);
+                    }
+                }
+            })
+            .map_err(|_| Error::OutOfMemory { bytes: STACK_BYTES })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Tender {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // In a forked child the thread does not exist: the map is forgotten before this runs.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,697 @@
+//! Epochs: when may memory that was unlinked be used again?
+//!
+//! Readers *pin*: they write the current epoch into a word of their thread's record. Whoever unlinked something stamps it,
+//! later, with the epoch and raises that by one ([`Domain::stamp`]), then looks at every pin ([`Domain::oldest_pin`]).
+//!
+//! **Theorem.** A thing stamped `s` is visible to no pin once every pin that could matter has an epoch above `s`.
+//! A reader that pinned above `s` read an epoch that was written after the unlinking, so it sees the unlinking. A reader
+//! whose pin the look missed had not stored it when the look's barrier ran, so its later loads see the unlinking. One
+//! epoch and one record a thread serve the whole process; a pin carries its map's tag and delays that map alone.
+//!
+//! ```text
+//! pin word    63            20 19        0      0 = no pin; tag 0 = protects every map
+//!            |   epoch 44     |  tag 20   |
+//! record     4 words, one a nested pin; a fifth, counted, for those nested deeper
+//! ```
+//!
+//! The pin costs one store: the full barrier that it needs is made on its behalf by the one who looks (`membarrier`), and
+//! only where the system refuses that does the pin pay for its own fence. Source of the idea: URCU, M. Desnoyers.
+//!
+//! Invariants that the unsafe blocks below cite:
+//! - **Pinned-stays**: nothing that a pin can see is freed or reused before the pin ends.
+//! - **Records-live**: a record is never freed while the process (under loom: the execution) lives.
+//! - **Boxed**: a non-null [`Shared`] holds a pointer that came from `Box::into_raw` and is given up once, by `swap`.
+
+#![allow(unsafe_code)]
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use std::alloc::Layout;
+
+use crate::base::os;
+use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+
+const TAG_BITS: u32 = 20;
+const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
+const NESTED: usize = 4;
+
+// One epoch per grace attempt: at a million of them a second, 44 bits last half a year of nothing else; at the most that a
+// map can cause (one per 2 MiB retired, some 5 000 a second) they last 111 years.
+const _: () = assert!((1u64 << (64 - TAG_BITS)) / (5_000 * 3600 * 24 * 365) >= 100);
+
+/// What a pin protects: one map (by its tag), or everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u64);
+
+impl Tag {
+    const ANY: Self = Self(0);
+
+    /// A tag that no other of the last million maps has. Sharing one is safe; it only delays.
+    pub(crate) fn fresh(domain: &Domain) -> Self {
+        // Relaxed: only the value matters.
+        let n = u64::from(domain.tags.fetch_add(1, Ordering::Relaxed));
+        Self(n % TAG_MASK + 1)
+    }
+}
+
+#[inline]
+const fn word(epoch: u64, tag: Tag) -> u64 {
+    epoch << TAG_BITS | tag.0
+}
+
+/// One thread's pins. On two lines of its own, since other threads only look at it.
+#[repr(align(128))]
+struct Record {
+    pins: [AtomicU64; NESTED],
+    deep: AtomicU64,
+    /// How many pins share `deep`. Changed by the owner only.
+    deep_count: AtomicU32,
+    owned: AtomicBool,
+    next: AtomicPtr<Record>,
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            pins: core::array::from_fn(|_| AtomicU64::new(0)),
+            deep: AtomicU64::new(0),
+            deep_count: AtomicU32::new(0),
+            owned: AtomicBool::new(true),
+            next: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.pins.iter().chain(core::iter::once(&self.deep))
+    }
+
+    #[cold]
+    fn pin_deep(&'static self, epoch: u64) -> Pin {
+        // Relaxed: `deep_count` is the owner's alone.
+        let count = self.deep_count.load(Ordering::Relaxed);
+        let more = count
+            .checked_add(1)
+            .expect("at most 2^32 pins of one thread at once");
+        self.deep_count.store(more, Ordering::Relaxed);
+        if count == 0 {
+            // Release: as in `Domain::pin`.
+            self.deep.store(word(epoch, Tag::ANY), Ordering::Release);
+        }
+        Pin::of(&self.deep, Holder::Deep(self))
+    }
+}
+
+/// The epoch, the records, and what else the process has once. Under loom there is one per execution.
+pub(crate) struct Domain {
+    epoch: AtomicU64,
+    records: AtomicPtr<Record>,
+    /// Pins of threads that could get no record: count in the low 20 bits, the oldest one's epoch above.
+    fallback: AtomicU64,
+    tags: AtomicU32,
+    /// How often this process image was forked into a child: a map born under another count belongs to the parent.
+    forks: AtomicU32,
+}
+
+#[cfg(not(cmap_loom))]
+static DOMAIN: Domain = Domain::new();
+
+#[cfg(not(cmap_loom))]
+thread_local! {
+    static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static EXIT: Exit = const { Exit };
+}
+
+#[cfg(cmap_loom)]
+loom::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
+
+#[cfg(cmap_loom)]
+loom::thread_local! {
+    static LOCAL: Cell<Option<&'static Record>> = Cell::new(None);
+    static EXIT: Exit = Exit;
+}
+
+/// The process's domain.
+#[inline]
+pub(crate) fn domain() -> &'static Domain {
+    &DOMAIN
+}
+
+/// Gives the thread's record back when the thread ends.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let Some(record) = LOCAL.try_with(Cell::take).ok().flatten() else {
+            return;
+        };
+        // Relaxed: our own pins. One that was leaked still protects what it showed, so its record stays taken.
+        if record.words().all(|word| word.load(Ordering::Relaxed) == 0) {
+            // Release: pairs with the Acquire in `Domain::free_record`.
+            record.owned.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Domain {
+    #[cfg(not(cmap_loom))]
+    const fn new() -> Self {
+        Self {
+            epoch: AtomicU64::new(1),
+            records: AtomicPtr::new(core::ptr::null_mut()),
+            fallback: AtomicU64::new(0),
+            tags: AtomicU32::new(0),
+            forks: AtomicU32::new(0),
+        }
+    }
+
+    #[cfg(cmap_loom)]
+    fn new() -> Self {
+        Self {
+            epoch: AtomicU64::new(1),
+            records: AtomicPtr::new(core::ptr::null_mut()),
+            fallback: AtomicU64::new(0),
+            tags: AtomicU32::new(0),
+            forks: AtomicU32::new(0),
+        }
+    }
+
+    /// Prepares the process for pins: barriers and the fork handler. Called when a map is made.
+    pub(crate) fn prepare(&self) {
+        os::register_barrier();
+        #[cfg(not(cmap_loom))]
+        {
+            static ONCE: std::sync::Once = std::sync::Once::new();
+            ONCE.call_once(|| os::on_fork_in_child(forked));
+        }
+    }
+
+    /// See [`Domain::forks`].
+    #[inline]
+    pub(crate) fn forks(&self) -> u32 {
+        // Relaxed: written in a forked child before it has a second thread.
+        self.forks.load(Ordering::Relaxed)
+    }
+
+    /// Promises to look at what `tag`'s map shows, until the pin is dropped. Never waits and never fails.
+    #[inline]
+    pub(crate) fn pin(&'static self, tag: Tag) -> Pin {
+        let Some(record) = local() else {
+            return self.pin_slow(tag);
+        };
+        self.pin_in(record, tag)
+    }
+
+    #[inline]
+    fn pin_in(&'static self, record: &'static Record, tag: Tag) -> Pin {
+        // Acquire: pairs with the AcqRel in `stamp`: who pins above a stamp sees what was unlinked before it.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        for slot in &record.pins {
+            // Relaxed: our own word.
+            if slot.load(Ordering::Relaxed) == 0 {
+                // Release: pairs with the Acquire in `oldest_pin`: who reads this word, and not the zero before it, must
+                // come after what our former pin in this slot read.
+                slot.store(word(epoch, tag), pin_order());
+                self.barrier_after_pin();
+                return Pin::of(slot, Holder::Alone);
+            }
+        }
+        let pin = record.pin_deep(epoch);
+        self.barrier_after_pin();
+        pin
+    }
+
+    /// Orders the pin's store before every later load. Its partner is the barrier in [`Domain::stamp`].
+    #[inline]
+    #[cfg_attr(planted_no_barrier_after_pin, allow(clippy::unused_self))]
+    fn barrier_after_pin(&self) {
+        #[cfg(planted_no_barrier_after_pin)]
+        return;
+        #[cfg(all(cmap_tsan, not(planted_no_barrier_after_pin)))]
+        // SeqCst, AcqRel in effect: ThreadSanitizer knows no fences; a read-modify-write of the epoch orders as well.
+        self.epoch.fetch_add(0, Ordering::SeqCst);
+        #[cfg(all(not(cmap_tsan), not(planted_no_barrier_after_pin)))]
+        if cfg!(not(cmap_loom)) && os::asymmetric() {
+            // The barrier itself is made by `stamp`; here the compiler must merely keep the order.
+            core::sync::atomic::compiler_fence(Ordering::SeqCst);
+        } else {
+            // SeqCst: pairs with the fence in `stamp`.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    #[cold]
+    fn pin_slow(&'static self, tag: Tag) -> Pin {
+        match self.claim_record() {
+            Some(record) => self.pin_in(record, tag),
+            None => self.pin_fallback(),
+        }
+    }
+
+    fn claim_record(&'static self) -> Option<&'static Record> {
+        // A thread whose locals are gone could not give a record back.
+        EXIT.try_with(|_| ()).ok()?;
+        let record = self.free_record().or_else(|| self.new_record())?;
+        LOCAL.try_with(|local| local.set(Some(record))).ok()?;
+        Some(record)
+    }
+
+    fn free_record(&'static self) -> Option<&'static Record> {
+        self.records().find(|record| {
+            // Acquire: pairs with the Release in `Exit::drop`: the former owner's last words come first.
+            record
+                .owned
+                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
+    fn new_record(&'static self) -> Option<&'static Record> {
+        let record = Box::into_raw(try_box(Record::new()).ok()?);
+        // SAFETY: Records-live: from here on it is never freed (under loom: not before the domain is).
+        let shared: &'static Record = unsafe { &*record };
+        let mut head = self.records.load(Ordering::Relaxed);
+        loop {
+            shared.next.store(head, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `records`: who finds the record finds it initialised.
+            match self
+                .records
+                .compare_exchange(head, record, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return Some(shared),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = &'static Record> + use<> {
+        // Acquire: pairs with the Release in `new_record`.
+        let mut at = self.records.load(Ordering::Acquire);
+        core::iter::from_fn(move || {
+            let record = NonNull::new(at)?;
+            // SAFETY: Records-live.
+            let record: &'static Record = unsafe { record.as_ref() };
+            // Relaxed: written before the record was published.
+            at = record.next.load(Ordering::Relaxed);
+            Some(record)
+        })
+    }
+
+    #[cold]
+    fn pin_fallback(&'static self) -> Pin {
+        // SeqCst: a full barrier between this pin and later loads; pairs with the barrier in `stamp`.
+        let mut old = self.fallback.load(Ordering::SeqCst);
+        loop {
+            let count = old & TAG_MASK;
+            assert!(
+                count < TAG_MASK,
+                "at most a million pins of threads that have no record"
+            );
+            let epoch = if count == 0 {
+                self.epoch.load(Ordering::SeqCst)
+            } else {
+                old >> TAG_BITS
+            };
+            let new = epoch << TAG_BITS | (count + 1);
+            // SeqCst: as above.
+            match self
+                .fallback
+                .compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(_) => break,
+                Err(now) => old = now,
+            }
+        }
+        // SeqCst: pairs with the fence in `stamp`.
+        fence(Ordering::SeqCst);
+        Pin::of(&self.fallback, Holder::Fallback)
+    }
+
+    /// Ends an epoch: everything unlinked before this call may be freed once [`Domain::oldest_pin`], called afterwards,
+    /// is above the returned stamp.
+    pub(crate) fn stamp(&self) -> u64 {
+        // AcqRel: pairs with the Acquire in `pin_in`.
+        let stamp = self.epoch.fetch_add(1, Ordering::AcqRel);
+        os::heavy_barrier();
+        // SeqCst: pairs with the fence or barrier in `barrier_after_pin`.
+        fence(Ordering::SeqCst);
+        stamp
+    }
+
+    /// The epoch of the oldest pin that can see what `tag`'s map unlinked; `u64::MAX` if there is none.
+    pub(crate) fn oldest_pin(&self, tag: Tag) -> u64 {
+        let mut oldest = u64::MAX;
+        for record in self.records() {
+            for slot in record.words() {
+                // Acquire: pairs with the Release of `pin_in` and `Pin::drop`: what we free comes after what they read.
+                let seen = slot.load(Ordering::Acquire);
+                let theirs = seen & TAG_MASK;
+                if seen != 0 && (theirs == tag.0 || theirs == Tag::ANY.0) {
+                    oldest = oldest.min(seen >> TAG_BITS);
+                }
+            }
+        }
+        // Acquire: as above.
+        let seen = self.fallback.load(Ordering::Acquire);
+        if seen & TAG_MASK != 0 {
+            oldest = oldest.min(seen >> TAG_BITS);
+        }
+        oldest
+    }
+
+    /// How many records there are: at most the peak of threads that lived at once.
+    #[cfg(test)]
+    fn record_count(&self) -> usize {
+        self.records().count()
+    }
+}
+
+#[cfg(cmap_loom)]
+impl Drop for Domain {
+    fn drop(&mut self) {
+        let mut at = self.records.with_mut(|head| *head);
+        while let Some(record) = NonNull::new(at) {
+            // SAFETY: Records-live: the execution is over, all its threads are joined.
+            let mut record = unsafe { Box::from_raw(record.as_ptr()) };
+            at = record.next.with_mut(|next| *next);
+        }
+    }
+}
+
+#[cfg(not(planted_relaxed_pin))]
+const fn pin_order() -> Ordering {
+    Ordering::Release // pairs with the Acquire in `oldest_pin`
+}
+
+#[cfg(planted_relaxed_pin)]
+const fn pin_order() -> Ordering {
+    Ordering::Relaxed
+}
+
+#[inline]
+fn local() -> Option<&'static Record> {
+    LOCAL.try_with(Cell::get).ok().flatten()
+}
+
+/// In a forked child, in its only thread: the other threads' pins are gone, and the parent's maps are foreign.
+#[cfg(not(cmap_loom))]
+unsafe extern "C" fn forked() {
+    let own = local();
+    for record in DOMAIN.records() {
+        if own.is_some_and(|own| core::ptr::eq(own, record)) {
+            continue;
+        }
+        for word in record.words() {
+            // Relaxed: there is no other thread.
+            word.store(0, Ordering::Relaxed);
+        }
+        record.deep_count.store(0, Ordering::Relaxed);
+        record.owned.store(false, Ordering::Relaxed);
+    }
+    DOMAIN.fallback.store(0, Ordering::Relaxed);
+    DOMAIN.forks.fetch_add(1, Ordering::Relaxed);
+}
+
+#[derive(Clone, Copy)]
+enum Holder {
+    Alone,
+    Deep(&'static Record),
+    Fallback,
+}
+
+/// A promise to look: what was reachable while it lives stays as it is. Not sent to other threads.
+pub(crate) struct Pin {
+    slot: &'static AtomicU64,
+    holder: Holder,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Pin {
+    #[inline]
+    fn of(slot: &'static AtomicU64, holder: Holder) -> Self {
+        Self {
+            slot,
+            holder,
+            _not_send: PhantomData,
+        }
+    }
+
+    #[cold]
+    fn drop_slow(&self) {
+        match self.holder {
+            Holder::Alone => {}
+            Holder::Deep(record) => {
+                // Relaxed: the owner's own count.
+                let left = record.deep_count.load(Ordering::Relaxed) - 1;
+                record.deep_count.store(left, Ordering::Relaxed);
+                if left == 0 {
+                    // Release: as in `drop`.
+                    record.deep.store(0, Ordering::Release);
+                }
+            }
+            Holder::Fallback => {
+                // Release: as in `drop`. The epoch stays until the count is zero.
+                self.slot.fetch_sub(1, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Drop for Pin {
+    #[inline]
+    fn drop(&mut self) {
+        if matches!(self.holder, Holder::Alone) {
+            // Release: pairs with the Acquire in `oldest_pin`: our reads come before what is freed.
+            self.slot.store(0, Ordering::Release);
+        } else {
+            self.drop_slow();
+        }
+    }
+}
+
+/// Proof that no pin can see the thing at hand any more. Only [`super::limbo`] and owners of everything make it.
+pub(crate) struct Quiesced(());
+
+impl Quiesced {
+    /// For a thing that was never published.
+    pub(crate) fn unseen() -> Self {
+        Self(())
+    }
+
+    /// For `limbo`, after its look at the pins, and for owners by `&mut`, whom no reader can share with.
+    pub(super) fn assert() -> Self {
+        Self(())
+    }
+}
+
+/// A pointer that readers follow under a pin and writers replace.
+pub(crate) struct Shared<T> {
+    at: AtomicPtr<T>,
+    _owns: PhantomData<T>,
+}
+
+/// What [`Shared::swap`] took out: nobody finds it any more, but pins may still see it.
+pub(crate) struct Unlinked<T>(NonNull<T>);
+
+// SAFETY: it is a `Box<T>` whose readers may not be gone yet.
+unsafe impl<T: Send + Sync> Send for Unlinked<T> {}
+// SAFETY: as above; a shared one shows only `&T`.
+unsafe impl<T: Send + Sync> Sync for Unlinked<T> {}
+
+impl<T> Unlinked<T> {
+    /// Frees it.
+    pub(crate) fn free(self, _no_pin_sees_it: &Quiesced) {
+        // SAFETY: Boxed, and Pinned-stays by the proof.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        // SAFETY: Boxed: alive until `free` consumes the only handle.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Shared<T> {
+    #[cfg(not(cmap_loom))]
+    pub(crate) const fn empty() -> Self {
+        Self {
+            at: AtomicPtr::new(core::ptr::null_mut()),
+            _owns: PhantomData,
+        }
+    }
+
+    #[cfg(cmap_loom)]
+    pub(crate) fn empty() -> Self {
+        Self {
+            at: AtomicPtr::new(core::ptr::null_mut()),
+            _owns: PhantomData,
+        }
+    }
+
+    pub(crate) fn new(value: Box<T>) -> Self {
+        let this = Self::empty();
+        // Relaxed: nobody else has it yet.
+        this.at.store(Box::into_raw(value), Ordering::Relaxed);
+        this
+    }
+
+    /// What it points to now.
+    #[inline]
+    pub(crate) fn load<'p>(&self, _pin: &'p Pin) -> Option<&'p T> {
+        // Acquire: pairs with the Release in `swap` and `set_if_empty`: who finds it finds it initialised.
+        let at = NonNull::new(self.at.load(Ordering::Acquire))?;
+        // SAFETY: Boxed and Pinned-stays.
+        Some(unsafe { at.as_ref() })
+    }
+
+    /// Whether it still points to `value`.
+    #[inline]
+    pub(crate) fn is(&self, value: &T) -> bool {
+        // Acquire: pairs with the Release in `swap`.
+        core::ptr::eq(self.at.load(Ordering::Acquire), value)
+    }
+
+    /// Replaces what it points to. The caller retires what it gets.
+    #[must_use]
+    pub(crate) fn swap(&self, new: Option<Box<T>>) -> Option<Unlinked<T>> {
+        let new = new.map_or(core::ptr::null_mut(), Box::into_raw);
+        // AcqRel: pairs with the Acquire in `load`, and with the Release by which the old value was stored.
+        NonNull::new(self.at.swap(new, Ordering::AcqRel)).map(Unlinked)
+    }
+
+    /// Stores `new` where there is nothing; gives it back where there is something.
+    pub(crate) fn set_if_empty(&self, new: Box<T>) -> Result<(), Box<T>> {
+        let new = Box::into_raw(new);
+        // Release: pairs with the Acquire in `load`.
+        match self.at.compare_exchange(
+            core::ptr::null_mut(),
+            new,
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => Ok(()),
+            // SAFETY: Boxed: just made from a box, and not stored.
+            Err(_) => Err(unsafe { Box::from_raw(new) }),
+        }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let Some(last) = self.swap(None) {
+            // `&mut self`: no reader can follow this pointer any more.
+            last.free(&Quiesced::assert());
+        }
+    }
+}
+
+/// A box, or the value back where there is no memory.
+pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
+    let layout = Layout::new::<T>();
+    assert!(layout.size() > 0, "boxes of nothing need no memory");
+    // SAFETY: the layout's size is not zero.
+    let at = unsafe { std::alloc::alloc(layout) }.cast::<T>();
+    if at.is_null() {
+        return Err(value);
+    }
+    // SAFETY: freshly allocated with `T`'s layout.
+    unsafe { at.write(value) };
+    // SAFETY: Boxed: the global allocator's memory, initialised.
+    Ok(unsafe { Box::from_raw(at) })
+}
+
+#[cfg(all(test, not(cmap_loom)))]
+mod tests {
+    use super::*;
+
+    /// A domain for one test: records are per thread and process, so each test looks at its own tag only.
+    fn tag() -> Tag {
+        Tag::fresh(domain())
+    }
+
+    #[test]
+    fn a_pin_holds_its_own_map_and_no_other() {
+        let (mine, other) = (tag(), tag());
+        let pin = domain().pin(mine);
+        let stamp = domain().stamp();
+        assert!(domain().oldest_pin(mine) <= stamp);
+        assert_eq!(domain().oldest_pin(other), u64::MAX);
+        drop(pin);
+        assert_eq!(domain().oldest_pin(mine), u64::MAX);
+    }
+
+    #[test]
+    fn a_pin_after_the_stamp_is_younger() {
+        let mine = tag();
+        let stamp = domain().stamp();
+        let pin = domain().pin(mine);
+        assert!(domain().oldest_pin(mine) > stamp);
+        drop(pin);
+    }
+
+    #[test]
+    fn nested_pins_drop_in_any_order_and_deep_ones_protect_everything() {
+        let (mine, other) = (tag(), tag());
+        let mut pins: Vec<Pin> = (0..NESTED + 3).map(|_| domain().pin(mine)).collect();
+        assert_ne!(
+            domain().oldest_pin(other),
+            u64::MAX,
+            "the fifth pin protects every map"
+        );
+        pins.drain(..NESTED);
+        assert_ne!(domain().oldest_pin(other), u64::MAX);
+        pins.remove(1);
+        pins.remove(1);
+        assert_ne!(domain().oldest_pin(mine), u64::MAX, "one deep pin is left");
+        pins.clear();
+        assert_eq!(domain().oldest_pin(mine), u64::MAX);
+    }
+
+    #[test]
+    fn the_fallback_protects_until_its_last_pin_ends() {
+        let mine = tag();
+        let first = domain().pin_fallback();
+        let second = domain().pin_fallback();
+        drop(first);
+        assert_ne!(domain().oldest_pin(mine), u64::MAX);
+        drop(second);
+        assert_eq!(domain().oldest_pin(mine), u64::MAX);
+    }
+
+    #[test]
+    fn records_are_reused_by_later_threads() {
+        for _ in 0..50 {
+            std::thread::spawn(|| drop(domain().pin(tag())))
+                .join()
+                .expect("thread");
+        }
+        assert!(
+            domain().record_count() < 40,
+            "{} records",
+            domain().record_count()
+        );
+    }
+
+    #[test]
+    fn a_leaked_pin_outlives_its_thread() {
+        let mine = tag();
+        std::thread::spawn(move || core::mem::forget(domain().pin(mine)))
+            .join()
+            .expect("thread");
+        assert_ne!(domain().oldest_pin(mine), u64::MAX);
+    }
+
+    #[test]
+    fn a_shared_pointer_swaps_and_frees() {
+        let mine = tag();
+        let shared = Shared::new(Box::new(1));
+        let pin = domain().pin(mine);
+        let one = shared.load(&pin).expect("set");
+        let old = shared.swap(Some(Box::new(2))).expect("set");
+        assert_eq!((*one, shared.load(&pin).copied()), (1, Some(2)));
+        assert!(!shared.is(one));
+        drop(pin);
+        old.free(&Quiesced::assert());
+        assert_eq!(shared.set_if_empty(Box::new(3)).map_err(|b| *b), Err(3));
+    }
+}

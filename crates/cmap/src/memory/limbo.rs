@@ -1,0 +1,215 @@
+//! Limbo: what was unlinked and waits for pins.
+//!
+//! Everything that can be unlinked has a place here promised when it is made, so that retiring needs no memory and cannot
+//! fail. A *grace attempt* stamps what came since the last one, looks at the pins once, and hands out what none can see.
+//! It never waits for one: a pin only delays.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::epoch::{Domain, Quiesced, Tag};
+use crate::base::sync::{AtomicUsize, Mutex, Ordering};
+
+/// How many things one grace attempt hands out at most: the caller pays for giving their memory back.
+pub(crate) const RIPE_MAX: usize = 8;
+
+/// The heap could not give `bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoHeap {
+    pub(crate) bytes: usize,
+}
+
+struct Waiting<G> {
+    /// 0: not stamped yet.
+    stamp: u64,
+    bytes: usize,
+    garbage: G,
+}
+
+struct State<G> {
+    /// In the order of retiring, so stamps never fall.
+    waiting: VecDeque<Waiting<G>>,
+    /// Places kept free for things that live.
+    promised: usize,
+    /// The oldest pin that the last attempt met, and when it was met first.
+    met: Option<(u64, Instant)>,
+}
+
+/// The waiting room of one map.
+pub(crate) struct Limbo<G> {
+    tag: Tag,
+    state: Mutex<State<G>>,
+    bytes: AtomicUsize,
+    /// Bytes that no attempt has looked at.
+    fresh: AtomicUsize,
+}
+
+/// What one attempt hands out.
+pub(crate) type Ripe<G> = [Option<G>; RIPE_MAX];
+
+impl<G> Limbo<G> {
+    pub(crate) fn new(tag: Tag) -> Self {
+        Self {
+            tag,
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                promised: 0,
+                met: None,
+            }),
+            bytes: AtomicUsize::new(0),
+            fresh: AtomicUsize::new(0),
+        }
+    }
+
+    /// Keeps `places` free for things that are about to be made.
+    pub(crate) fn promise(&self, places: usize) -> Result<(), NoHeap> {
+        let mut state = self.state.lock();
+        let wanted = state.promised + places;
+        state.waiting.try_reserve(wanted).map_err(|_| NoHeap {
+            bytes: wanted * size_of::<Waiting<G>>(),
+        })?;
+        state.promised = wanted;
+        Ok(())
+    }
+
+    /// Gives back places of things that were not made after all.
+    pub(crate) fn unpromise(&self, places: usize) {
+        let mut state = self.state.lock();
+        debug_assert!(state.promised >= places, "a place was promised for each");
+        state.promised -= places;
+    }
+
+    /// Takes in a thing of `bytes` that was just unlinked, in the place promised for it.
+    pub(crate) fn retire(&self, garbage: G, bytes: usize) {
+        let mut state = self.state.lock();
+        debug_assert!(state.promised > 0, "a place was promised for each");
+        debug_assert!(state.waiting.capacity() > state.waiting.len());
+        state.promised -= 1;
+        state.waiting.push_back(Waiting {
+            stamp: 0,
+            bytes,
+            garbage,
+        });
+        // Relaxed, both: figures that decide when to look, not what is safe.
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.fresh.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes retired since the last attempt.
+    pub(crate) fn fresh_bytes(&self) -> usize {
+        self.fresh.load(Ordering::Relaxed)
+    }
+
+    /// Since when the oldest pin met has been known, if one was in the way at the last attempt.
+    pub(crate) fn oldest_pin_age(&self) -> Option<Duration> {
+        self.state.lock().met.map(|(_, since)| since.elapsed())
+    }
+
+    /// One grace attempt: at most [`RIPE_MAX`] things that no pin sees, and the proof. `None` if another thread is at it.
+    ///
+    /// `hold` says of a thing that it and all later ones must stay for now.
+    pub(crate) fn attempt(
+        &self,
+        domain: &Domain,
+        mut hold: impl FnMut(&G) -> bool,
+    ) -> Option<(Ripe<G>, Quiesced)> {
+        let mut state = self.state.try_lock()?;
+        let mut ripe = [const { None }; RIPE_MAX];
+        if state.waiting.is_empty() {
+            state.met = None;
+            return Some((ripe, Quiesced::assert()));
+        }
+        if state.waiting.back().is_some_and(|last| last.stamp == 0) {
+            let stamp = domain.stamp();
+            for thing in state
+                .waiting
+                .iter_mut()
+                .rev()
+                .take_while(|thing| thing.stamp == 0)
+            {
+                thing.stamp = stamp;
+            }
+            self.fresh.store(0, Ordering::Relaxed);
+        }
+        let oldest = domain.oldest_pin(self.tag);
+        for place in &mut ripe {
+            let Some(front) = state.waiting.front() else {
+                break;
+            };
+            if front.stamp >= oldest || hold(&front.garbage) {
+                break;
+            }
+            if let Some(thing) = state.waiting.pop_front() {
+                self.bytes.fetch_sub(thing.bytes, Ordering::Relaxed);
+                *place = Some(thing.garbage);
+            }
+        }
+        state.met = match (state.waiting.front(), state.met) {
+            (Some(front), met) if front.stamp >= oldest => match met {
+                Some((pin, since)) if pin == oldest => Some((pin, since)),
+                _ => Some((oldest, Instant::now())),
+            },
+            _ => None,
+        };
+        Some((ripe, Quiesced::assert()))
+    }
+
+    /// Everything that waits, for the owner of the map by `&mut`: no pin on it can be left.
+    pub(crate) fn drain(&mut self) -> (impl Iterator<Item = G>, Quiesced) {
+        let waiting = core::mem::take(&mut self.state.lock().waiting);
+        self.bytes.store(0, Ordering::Relaxed);
+        (
+            waiting.into_iter().map(|thing| thing.garbage),
+            Quiesced::assert(),
+        )
+    }
+}
+
+#[cfg(all(test, not(cmap_loom)))]
+mod tests {
+    use super::super::epoch::domain;
+    use super::*;
+
+    #[test]
+    fn nothing_ripens_under_a_pin_and_all_of_it_after() {
+        let tag = Tag::fresh(domain());
+        let limbo = Limbo::new(tag);
+        limbo.promise(2).expect("memory");
+        let pin = domain().pin(tag);
+        limbo.retire("a", 10);
+        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        assert!(ripe.iter().all(Option::is_none));
+        assert!(limbo.oldest_pin_age().is_some());
+        limbo.retire("b", 5);
+        assert_eq!((limbo.bytes(), limbo.fresh_bytes()), (15, 5));
+        drop(pin);
+        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        assert_eq!(
+            ripe.iter().flatten().copied().collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!((limbo.bytes(), limbo.fresh_bytes()), (0, 0));
+        assert!(limbo.oldest_pin_age().is_none());
+    }
+
+    #[test]
+    fn an_older_pin_does_not_hold_what_it_saw_leave() {
+        let tag = Tag::fresh(domain());
+        let limbo = Limbo::new(tag);
+        limbo.promise(2).expect("memory");
+        limbo.retire("old", 1);
+        let _ = limbo.attempt(domain(), |_| false);
+        let pin = domain().pin(tag);
+        limbo.retire("new", 1);
+        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        assert!(ripe[0].is_none());
+        drop(pin);
+        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        assert_eq!(ripe[0], Some("new"));
+    }
+}

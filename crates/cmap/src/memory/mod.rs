@@ -1,0 +1,20 @@
+//! Floor 1: whose bytes are these, and until when?
+//!
+//! A *pool* reserves one range of addresses and deals it out in *chunks* (for entries), *blocks* (for tables) and *extents*
+//! (for one large entry). A [`Location`] is a place in that range. *Epochs* say when something unlinked may be used again.
+//!
+//! Must not know: what an entry looks like, what a hash is.
+
+mod blocks;
+mod chunk;
+pub(crate) mod epoch;
+mod extents;
+pub(crate) mod limbo;
+mod location;
+mod pool;
+
+pub(crate) use chunk::{ChunkState, Line};
+pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
+pub(crate) use limbo::{Limbo, NoHeap};
+pub(crate) use location::{ChunkId, GRANULE, Location};
+pub(crate) use pool::{BlockClass, Config, Pool, Refused, Side, Who};

@@ -1,0 +1,836 @@
+//! The pool: one reserved range, dealt out in chunks, blocks and extents, within a limit.
+//!
+//! ```text
+//! 0        1                quarter                  three quarters            end
+//! | unused | chunks of small pages ->|  extents ->            |<- chunks of huge pages |
+//! ```
+//! Small pages and huge ones come from opposite ends and never change side: each change would be a mapping of its own to
+//! the system. Every byte that may be resident is *charged* first; a charge beyond the limit is refused with the numbers.
+//! Two chunks of a limit are the compactor's alone, so that it can always finish.
+//!
+//! Everything here is a slow path (once per chunk, table or extent), under one mutex.
+
+use super::blocks::Blocks;
+use super::chunk::{Arena, ChunkState, Descriptor, Line};
+use super::epoch::{Pin, Quiesced, domain};
+use super::extents::{Extents, NoRun};
+use super::limbo::NoHeap;
+use super::location::{ChunkId, Location};
+use crate::base::os;
+use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+
+/// Why memory was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The pool's limit.
+    Limit { needed: usize, available: usize },
+    /// The system, the heap, or the range.
+    System { bytes: usize },
+}
+
+impl From<NoHeap> for Refused {
+    fn from(none: NoHeap) -> Self {
+        Self::System { bytes: none.bytes }
+    }
+}
+
+/// Which end of the range a chunk should come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Small,
+    Huge,
+}
+
+/// On whose behalf memory is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Writer,
+    Compactor,
+}
+
+/// Sizes of blocks: a table below its full size uses the front of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockClass {
+    First = 0,
+    Second = 1,
+}
+
+/// How a pool is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) chunk_bytes: usize,
+    pub(crate) block_bytes: [usize; 2],
+    /// Entries above this many bytes get an extent.
+    pub(crate) entry_bytes_max: usize,
+    pub(crate) max_bytes: Option<usize>,
+    pub(crate) keep_free: Option<usize>,
+    pub(crate) huge_pages: bool,
+    pub(crate) address_space: usize,
+}
+
+/// Bytes of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) in_use: usize,
+    pub(crate) free: usize,
+    pub(crate) reserved: usize,
+}
+
+const NONE: u32 = 0;
+
+#[derive(Debug)]
+struct State {
+    /// Never committed: small pages from here up, huge pages from there down.
+    fresh: core::ops::Range<u32>,
+    /// Heads of free lists: resident, and given back to the system, by side.
+    resident: [u32; 2],
+    returned: [u32; 2],
+    resident_bytes: usize,
+    /// Resident bytes that somebody asked to keep (`preallocate`).
+    promised_bytes: usize,
+    chunks_in_use: usize,
+    blocks: Blocks,
+    extents: Extents,
+    /// Charged: chunks, resident free chunks, extents, heap.
+    charged: usize,
+}
+
+/// Makes the n-th request for memory fail, for tests of what happens then.
+#[derive(Debug, Default)]
+struct Faults {
+    requests: u64,
+    fail_at: u64,
+    sticky: bool,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    config: Config,
+    arena: Arena,
+    chunk_shift: u32,
+    chunk_count: u32,
+    extent_region: core::ops::Range<usize>,
+    extent_unit: usize,
+    state: Mutex<State>,
+    /// A copy of what the mutex protects, for figures.
+    charged: AtomicUsize,
+    given_back: AtomicU64,
+    faults: Mutex<Faults>,
+    /// The fork count at birth: in a forked child the mutex may be locked for ever.
+    born: u32,
+}
+
+impl Pool {
+    /// Reserves the range; halves it where refused.
+    pub(crate) fn new(config: Config) -> Result<Self, Refused> {
+        assert!(config.chunk_bytes.is_power_of_two());
+        assert!(
+            config
+                .block_bytes
+                .iter()
+                .all(|b| b % 64 == 0 && *b <= config.chunk_bytes)
+        );
+        domain().prepare();
+        const CHUNKS_MIN: usize = 16;
+        let chunk_bytes = config.chunk_bytes;
+        let mut chunks = (config.address_space / chunk_bytes)
+            .clamp(CHUNKS_MIN, (1 << 42) / chunk_bytes)
+            .min(1 << 30);
+        let arena = loop {
+            match Arena::new(chunks, chunk_bytes) {
+                Ok(arena) => break arena,
+                Err(_) if chunks > CHUNKS_MIN => chunks = (chunks / 2).max(CHUNKS_MIN),
+                Err(_) => {
+                    return Err(Refused::System {
+                        bytes: chunks * chunk_bytes,
+                    });
+                }
+            }
+        };
+        Ok(Self::of(config, arena, chunks))
+    }
+
+    fn of(config: Config, arena: Arena, chunks: usize) -> Self {
+        let chunk_bytes = config.chunk_bytes;
+        let quarter = chunks / 4;
+        let region = quarter * chunk_bytes..3 * quarter * chunk_bytes;
+        let extent_unit = (chunk_bytes / 32).max(os::page_size());
+        let state = State {
+            fresh: 1..(chunks as u32).max(1),
+            resident: [NONE; 2],
+            returned: [NONE; 2],
+            resident_bytes: 0,
+            promised_bytes: 0,
+            chunks_in_use: 0,
+            blocks: Blocks::default(),
+            extents: Extents::new(region.len() / extent_unit),
+            charged: 0,
+        };
+        Self {
+            config,
+            arena,
+            chunk_shift: chunk_bytes.trailing_zeros(),
+            chunk_count: chunks as u32,
+            extent_region: region,
+            extent_unit,
+            state: Mutex::new(state),
+            charged: AtomicUsize::new(0),
+            given_back: AtomicU64::new(0),
+            faults: Mutex::new(Faults::default()),
+            born: domain().forks(),
+        }
+    }
+
+    /// As [`Pool::new`]; where even the smallest range is refused, a pool that has nothing to give.
+    pub(crate) fn new_or_none(config: Config) -> Self {
+        Self::new(config).unwrap_or_else(|_| Self::of(config, Arena::none(), 0))
+    }
+
+    /// Whether it has nothing to give.
+    pub(crate) fn is_none(&self) -> bool {
+        self.chunk_count == 0
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.born != domain().forks()
+    }
+
+    #[inline]
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    #[inline]
+    pub(crate) fn chunk_of(&self, at: Location) -> ChunkId {
+        ChunkId((at.offset() >> self.chunk_shift) as u32)
+    }
+
+    pub(crate) fn chunk_start(&self, id: ChunkId) -> usize {
+        (id.0 as usize) << self.chunk_shift
+    }
+
+    #[inline]
+    pub(crate) fn is_extent(&self, at: Location) -> bool {
+        self.extent_region.contains(&at.offset())
+    }
+
+    #[inline]
+    pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
+        self.arena.descriptor(id)
+    }
+
+    // --- charging ---
+
+    fn charge(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
+        let Some(max) = self.config.max_bytes else {
+            state.charged += bytes;
+            self.charged.store(state.charged, Ordering::Relaxed);
+            return Ok(());
+        };
+        let own = match who {
+            Who::Writer => 2 * self.config.chunk_bytes,
+            Who::Compactor => 0,
+        };
+        let ceiling = max.saturating_sub(own);
+        while state.charged + bytes > ceiling && self.return_one(state) {}
+        if state.charged + bytes > ceiling {
+            let available = ceiling.saturating_sub(state.charged);
+            return Err(Refused::Limit {
+                needed: bytes,
+                available,
+            });
+        }
+        state.charged += bytes;
+        self.charged.store(state.charged, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn uncharge(&self, state: &mut State, bytes: usize) {
+        debug_assert!(state.charged >= bytes);
+        state.charged -= bytes;
+        self.charged.store(state.charged, Ordering::Relaxed);
+    }
+
+    /// Charges memory that is not the pool's own (directories, generations on the heap).
+    pub(crate) fn charge_heap(&self, bytes: usize, who: Who) -> Result<(), Refused> {
+        self.charge(&mut self.state.lock(), bytes, who)
+    }
+
+    pub(crate) fn uncharge_heap(&self, bytes: usize) {
+        self.uncharge(&mut self.state.lock(), bytes);
+    }
+
+    fn request(&self, bytes: usize) -> Result<(), Refused> {
+        let mut faults = self.faults.lock();
+        faults.requests += 1;
+        let hit = faults.fail_at != 0
+            && (faults.requests == faults.fail_at
+                || faults.sticky && faults.requests > faults.fail_at);
+        if hit {
+            Err(Refused::System { bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes the `n`-th request from now fail (`sticky`: and all later ones); `0` heals.
+    pub(crate) fn fail(&self, n: usize, sticky: bool) {
+        let mut faults = self.faults.lock();
+        faults.fail_at = if n == 0 {
+            0
+        } else {
+            faults.requests + n as u64
+        };
+        faults.sticky = sticky;
+    }
+
+    /// Requests made so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.faults.lock().requests
+    }
+
+    // --- chunks ---
+
+    fn push(&self, head: &mut u32, id: u32) {
+        // Relaxed, here and below: `next` belongs to the pool's mutex.
+        self.arena
+            .descriptor(ChunkId(id))
+            .next
+            .store(*head, Ordering::Relaxed);
+        *head = id;
+    }
+
+    fn pop(&self, head: &mut u32) -> Option<u32> {
+        let id = *head;
+        if id == NONE {
+            return None;
+        }
+        *head = self
+            .arena
+            .descriptor(ChunkId(id))
+            .next
+            .load(Ordering::Relaxed);
+        Some(id)
+    }
+
+    fn side_of(&self, id: u32) -> usize {
+        usize::from(id >= self.chunk_count / 2)
+    }
+
+    /// Gives one resident free chunk back to the system. `false` if there is none.
+    fn return_one(&self, state: &mut State) -> bool {
+        for side in [1, 0] {
+            let Some(id) = self.pop(&mut state.resident[side]) else {
+                continue;
+            };
+            self.give_back(
+                id as usize * self.config.chunk_bytes,
+                self.config.chunk_bytes,
+            );
+            self.push(&mut state.returned[side], id);
+            state.resident_bytes -= self.config.chunk_bytes;
+            state.promised_bytes = state.promised_bytes.min(state.resident_bytes);
+            self.uncharge(state, self.config.chunk_bytes);
+            return true;
+        }
+        false
+    }
+
+    fn give_back(&self, _offset: usize, len: usize) {
+        self.given_back.fetch_add(len as u64, Ordering::Relaxed);
+        #[cfg(not(cmap_loom))]
+        self.arena.range().give_back(_offset, len);
+    }
+
+    fn commit(&self, _offset: usize, len: usize, _huge: bool) -> Result<(), Refused> {
+        self.request(len)?;
+        #[cfg(not(cmap_loom))]
+        {
+            self.arena
+                .range()
+                .commit(_offset, len)
+                .map_err(|_| Refused::System { bytes: len })?;
+            if _huge {
+                self.arena.range().advise_huge(_offset, len);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chunk nobody uses, charged. Its bytes are whatever they were.
+    pub(crate) fn take_chunk(
+        &self,
+        side: Side,
+        who: Who,
+        as_what: ChunkState,
+    ) -> Result<ChunkId, Refused> {
+        let mut state = self.state.lock();
+        let id = self.take_chunk_locked(&mut state, side, who)?;
+        // Relaxed: whoever gets to know the chunk does so through something that synchronises.
+        self.arena
+            .descriptor(id)
+            .state
+            .store(as_what as u32, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    fn take_chunk_locked(
+        &self,
+        state: &mut State,
+        side: Side,
+        who: Who,
+    ) -> Result<ChunkId, Refused> {
+        let chunk = self.config.chunk_bytes;
+        let huge = usize::from(side == Side::Huge && self.config.huge_pages);
+        for side in [huge, 1 - huge] {
+            if let Some(id) = self.pop(&mut state.resident[side]) {
+                state.resident_bytes -= chunk;
+                state.promised_bytes = state.promised_bytes.saturating_sub(chunk);
+                state.chunks_in_use += 1;
+                return Ok(ChunkId(id));
+            }
+        }
+        self.charge(state, chunk, who)?;
+        let id = self
+            .untouched(state, huge)
+            .inspect_err(|_| self.uncharge(state, chunk))?;
+        state.chunks_in_use += 1;
+        Ok(ChunkId(id))
+    }
+
+    /// A chunk without memory behind it: one that was given back, or one never used.
+    fn untouched(&self, state: &mut State, huge: usize) -> Result<u32, Refused> {
+        let chunk = self.config.chunk_bytes;
+        for side in [huge, 1 - huge] {
+            if state.returned[side] != NONE {
+                self.request(chunk)?;
+                return self
+                    .pop(&mut state.returned[side])
+                    .ok_or(Refused::System { bytes: chunk });
+            }
+            let quarter = self.chunk_count / 4;
+            let id = if side == 0 {
+                state.fresh.start
+            } else {
+                state.fresh.end - 1
+            };
+            let within = if side == 0 {
+                id < quarter
+            } else {
+                id > 0 && id >= 3 * quarter
+            };
+            if within {
+                self.commit(
+                    id as usize * chunk,
+                    chunk,
+                    side == 1 && self.config.huge_pages,
+                )?;
+                if side == 0 {
+                    state.fresh.start += 1;
+                } else {
+                    state.fresh.end -= 1;
+                }
+                return Ok(id);
+            }
+        }
+        Err(Refused::System { bytes: chunk })
+    }
+
+    /// Takes back a chunk that no pin sees.
+    pub(crate) fn give_chunk(&self, id: ChunkId, _no_pin_sees_it: &Quiesced) {
+        self.give_chunk_locked(&mut self.state.lock(), id);
+    }
+
+    fn give_chunk_locked(&self, state: &mut State, id: ChunkId) {
+        let chunk = self.config.chunk_bytes;
+        self.arena
+            .descriptor(id)
+            .state
+            .store(ChunkState::Free as u32, Ordering::Relaxed);
+        state.chunks_in_use -= 1;
+        let side = self.side_of(id.0);
+        self.push(&mut state.resident[side], id.0);
+        state.resident_bytes += chunk;
+        if state.resident_bytes > self.keep(state).max(state.promised_bytes) {
+            self.return_one(state);
+        }
+    }
+
+    fn keep(&self, state: &State) -> usize {
+        let chunk = self.config.chunk_bytes;
+        self.config
+            .keep_free
+            .unwrap_or_else(|| chunk.max(state.chunks_in_use * chunk / 50))
+    }
+
+    // --- blocks ---
+
+    fn blocks_per_chunk(&self, class: BlockClass) -> usize {
+        self.config.chunk_bytes / self.config.block_bytes[class as usize]
+    }
+
+    /// A block whose first `lines` lines are zero.
+    pub(crate) fn take_block(
+        &self,
+        class: BlockClass,
+        lines: usize,
+        who: Who,
+    ) -> Result<Location, Refused> {
+        let mut state = self.state.lock();
+        self.request(lines * size_of::<Line>())?;
+        let (id, number) = match state.blocks.take(class as u8) {
+            Some(block) => block,
+            None => {
+                let total = self.blocks_per_chunk(class);
+                let free = state.blocks.prepare(total)?;
+                let side = if state.blocks.chunk_count() == 0 {
+                    Side::Small
+                } else {
+                    Side::Huge
+                };
+                let id = self.take_chunk_locked(&mut state, side, who)?;
+                let descriptor = self.arena.descriptor(id);
+                descriptor
+                    .state
+                    .store(ChunkState::Blocks as u32, Ordering::Relaxed);
+                let place = state.blocks.add(id, class as u8, total, free);
+                descriptor.place.store(place as u32, Ordering::Relaxed);
+                state.blocks.take(class as u8).ok_or(Refused::System {
+                    bytes: lines * size_of::<Line>(),
+                })?
+            }
+        };
+        drop(state);
+        let at =
+            Location::at(self.chunk_start(id) + number * self.config.block_bytes[class as usize]);
+        self.arena.zero_lines(at, lines);
+        Ok(at)
+    }
+
+    /// Takes back a block that no pin sees.
+    pub(crate) fn give_block(&self, at: Location, class: BlockClass, _no_pin_sees_it: &Quiesced) {
+        let mut state = self.state.lock();
+        let id = self.chunk_of(at);
+        let number = (at.offset() - self.chunk_start(id)) / self.config.block_bytes[class as usize];
+        let place = self.arena.descriptor(id).place.load(Ordering::Relaxed);
+        if state.blocks.give(place as usize, number) {
+            self.give_chunk_locked(&mut state, id);
+        }
+    }
+
+    /// Whether a table at `at` should move so that its chunk can empty.
+    pub(crate) fn is_sparse(&self, at: Location) -> bool {
+        let place = self
+            .arena
+            .descriptor(self.chunk_of(at))
+            .place
+            .load(Ordering::Relaxed);
+        self.state.lock().blocks.is_sparse(place as usize)
+    }
+
+    // --- extents ---
+
+    fn extent_units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.extent_unit)
+    }
+
+    /// Bytes that an extent for an entry of `bytes` is charged: whole pages.
+    pub(crate) fn extent_bytes(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(os::page_size())
+    }
+
+    /// An extent for an entry of `bytes`.
+    pub(crate) fn take_extent(&self, bytes: usize, who: Who) -> Result<Location, Refused> {
+        let mut state = self.state.lock();
+        let charged = self.extent_bytes(bytes);
+        self.charge(&mut state, charged, who)?;
+        self.take_extent_locked(&mut state, bytes)
+            .inspect_err(|_| self.uncharge(&mut state, charged))
+    }
+
+    fn take_extent_locked(&self, state: &mut State, bytes: usize) -> Result<Location, Refused> {
+        let count = self.extent_units(bytes);
+        let start = state.extents.find(count).map_err(|none| match none {
+            NoRun::Heap(none) => none.into(),
+            NoRun::Region => Refused::System { bytes },
+        })?;
+        let base = self.extent_region.start;
+        let end = start + count;
+        if end > state.extents.reached() {
+            let from = state.extents.reached().max(start);
+            self.commit(
+                base + from * self.extent_unit,
+                (end - from) * self.extent_unit,
+                false,
+            )?;
+        } else {
+            self.request(bytes)?;
+        }
+        state.extents.take(start, count);
+        Ok(Location::at(base + start * self.extent_unit))
+    }
+
+    /// Takes back the extent of an entry of `bytes` that no pin sees.
+    pub(crate) fn give_extent(&self, at: Location, bytes: usize, _no_pin_sees_it: &Quiesced) {
+        let charged = self.extent_bytes(bytes);
+        // Before anybody else can have the addresses.
+        self.give_back(at.offset(), charged);
+        let mut state = self.state.lock();
+        let start = (at.offset() - self.extent_region.start) / self.extent_unit;
+        state.extents.give(start, self.extent_units(bytes));
+        self.uncharge(&mut state, charged);
+    }
+
+    // --- for owners and figures ---
+
+    /// Makes `bytes` resident and keeps them free until they are used.
+    pub(crate) fn preallocate(&self, bytes: usize) -> Result<(), Refused> {
+        let chunk = self.config.chunk_bytes;
+        let wanted = bytes
+            .checked_next_multiple_of(chunk)
+            .ok_or(Refused::System { bytes })?;
+        let mut state = self.state.lock();
+        let side = usize::from(self.config.huge_pages);
+        let mut made = 0;
+        let result = loop {
+            if state.resident_bytes >= state.promised_bytes + wanted {
+                state.promised_bytes += wanted;
+                break Ok(());
+            }
+            if let Err(refused) = self.charge(&mut state, chunk, Who::Writer) {
+                break Err(refused);
+            }
+            match self.untouched(&mut state, side) {
+                Ok(id) => {
+                    #[cfg(not(cmap_loom))]
+                    self.arena.range().touch(id as usize * chunk, chunk);
+                    let side = self.side_of(id);
+                    self.push(&mut state.resident[side], id);
+                    state.resident_bytes += chunk;
+                    made += 1;
+                }
+                Err(refused) => {
+                    self.uncharge(&mut state, chunk);
+                    break Err(refused);
+                }
+            }
+        };
+        if result.is_err() {
+            // As it was: what this call made resident goes back.
+            for _ in 0..made {
+                self.return_one(&mut state);
+            }
+        }
+        result
+    }
+
+    /// Makes one chunk resident if none is, off a writer's path.
+    pub(crate) fn touch_ahead(&self) {
+        let mut state = self.state.lock();
+        if state.resident_bytes == 0 && state.chunks_in_use > 0 {
+            let chunk = self.config.chunk_bytes;
+            let promised = state.promised_bytes;
+            drop(state);
+            if self.preallocate(chunk).is_ok() {
+                // Kept as any free chunk is, not promised.
+                state = self.state.lock();
+                state.promised_bytes = promised.min(state.resident_bytes);
+            }
+        }
+    }
+
+    /// Gives every free resident chunk back to the system, and the pages of free blocks. Returns the bytes.
+    pub(crate) fn trim(&self) -> usize {
+        let mut state = self.state.lock();
+        let mut bytes = 0;
+        state.promised_bytes = 0;
+        while self.return_one(&mut state) {
+            bytes += self.config.chunk_bytes;
+        }
+        let page = os::page_size();
+        for (id, class, number) in state.blocks.free_blocks() {
+            let size = self.config.block_bytes[class as usize];
+            let start = self.chunk_start(id) + number * size;
+            let pages = start.next_multiple_of(page)..(start + size) / page * page;
+            if !pages.is_empty() {
+                self.give_back(pages.start, pages.len());
+            }
+        }
+        bytes
+    }
+
+    /// Bytes, now.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = self.state.lock();
+        Usage {
+            in_use: state.charged - state.resident_bytes,
+            free: state.resident_bytes,
+            reserved: self.chunk_count as usize * self.config.chunk_bytes,
+        }
+    }
+
+    /// Bytes of block chunks, and of the blocks in use in them.
+    pub(crate) fn block_usage(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        let used = state.blocks.used();
+        let used = used[0] * self.config.block_bytes[0] + used[1] * self.config.block_bytes[1];
+        (state.blocks.chunk_count() * self.config.chunk_bytes, used)
+    }
+
+    /// Chunks dealt out, those for blocks included.
+    pub(crate) fn chunks_in_use(&self) -> usize {
+        self.state.lock().chunks_in_use
+    }
+
+    /// Charged bytes as a share of the limit, in 1/256; 0 without a limit.
+    pub(crate) fn pressure(&self) -> usize {
+        self.config.max_bytes.map_or(0, |max| {
+            self.charged.load(Ordering::Relaxed).saturating_mul(256) / max
+        })
+    }
+
+    /// The lines of a block.
+    #[inline]
+    pub(crate) fn lines<'p>(&'p self, at: Location, count: usize, pin: &'p Pin) -> &'p [Line] {
+        self.arena.lines(at, count, pin)
+    }
+}
+
+#[cfg(all(test, not(cmap_loom)))]
+mod tests {
+    use super::*;
+
+    fn pool(max_bytes: Option<usize>) -> Pool {
+        Pool::new(Config {
+            chunk_bytes: 64 << 10,
+            block_bytes: [8 << 10, 12 << 10],
+            entry_bytes_max: 16 << 10,
+            max_bytes,
+            keep_free: None,
+            huge_pages: false,
+            address_space: 64 << 20,
+        })
+        .expect("address space")
+    }
+
+    #[test]
+    fn chunks_come_from_the_pool_and_return_to_it() {
+        let pool = pool(None);
+        let a = pool
+            .take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+            .expect("chunk");
+        let b = pool
+            .take_chunk(Side::Huge, Who::Writer, ChunkState::Open)
+            .expect("chunk");
+        assert_ne!(a, b);
+        assert_eq!(pool.usage().in_use, 128 << 10);
+        pool.give_chunk(a, &Quiesced::assert());
+        pool.give_chunk(b, &Quiesced::assert());
+        assert_eq!(
+            (pool.usage().in_use, pool.usage().free),
+            (0, 64 << 10),
+            "one is kept"
+        );
+        assert_eq!(pool.trim(), 64 << 10);
+        assert_eq!(pool.usage().free, 0);
+    }
+
+    #[test]
+    fn a_limit_refuses_with_the_numbers_and_spares_the_compactor() {
+        let pool = pool(Some(256 << 10));
+        for _ in 0..2 {
+            pool.take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+                .expect("within the limit");
+        }
+        let refused = pool.take_chunk(Side::Small, Who::Writer, ChunkState::Open);
+        assert_eq!(
+            refused,
+            Err(Refused::Limit {
+                needed: 64 << 10,
+                available: 0
+            })
+        );
+        assert!(
+            pool.take_chunk(Side::Small, Who::Compactor, ChunkState::Open)
+                .is_ok()
+        );
+        assert_eq!(pool.usage().in_use, 192 << 10);
+    }
+
+    #[test]
+    fn blocks_are_zeroed_and_their_chunk_returns() {
+        let pool = pool(None);
+        let pin = domain().pin(Tag::fresh(domain()));
+        let at = pool
+            .take_block(BlockClass::First, 2, Who::Writer)
+            .expect("block");
+        pool.lines(at, 2, &pin)[1][3].store(9, Ordering::Relaxed);
+        pool.give_block(at, BlockClass::First, &Quiesced::assert());
+        assert_eq!(pool.chunks_in_use(), 0);
+        let again = pool
+            .take_block(BlockClass::First, 2, Who::Writer)
+            .expect("block");
+        assert!(
+            pool.lines(again, 2, &pin)
+                .iter()
+                .flatten()
+                .all(|word| word.load(Ordering::Relaxed) == 0)
+        );
+    }
+
+    #[test]
+    fn extents_charge_pages_and_come_back_empty() {
+        let pool = pool(Some(1 << 20));
+        let pin = domain().pin(Tag::fresh(domain()));
+        let at = pool.take_extent(100_000, Who::Writer).expect("extent");
+        assert!(pool.is_extent(at));
+        assert_eq!(
+            pool.usage().in_use,
+            100_000usize.next_multiple_of(os::page_size())
+        );
+        pool.arena().write(at.offset(), b"secret");
+        pool.give_extent(at, 100_000, &Quiesced::assert());
+        assert_eq!(pool.usage().in_use, 0);
+        let again = pool.take_extent(200_000, Who::Writer).expect("extent");
+        assert_eq!(pool.arena().bytes(again, 6, &pin), [0; 6]);
+        assert!(matches!(
+            pool.take_extent(2 << 20, Who::Writer),
+            Err(Refused::Limit { .. })
+        ));
+    }
+
+    #[test]
+    fn a_failed_request_changes_nothing() {
+        let pool = pool(None);
+        pool.fail(1, false);
+        assert!(
+            pool.take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+                .is_err()
+        );
+        assert_eq!(pool.usage().in_use, 0);
+        assert!(
+            pool.take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn preallocated_memory_stays_until_it_is_used() {
+        let pool = pool(None);
+        pool.preallocate(500_000).expect("memory");
+        assert_eq!(pool.usage().free, 512 << 10);
+        let id = pool
+            .take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+            .expect("chunk");
+        assert_eq!(pool.usage().free, 448 << 10);
+        pool.give_chunk(id, &Quiesced::assert());
+        assert_eq!(pool.usage().free, 448 << 10);
+    }
+
+    use super::super::epoch::Tag;
+}

@@ -1,0 +1,214 @@
+//! Compaction: moving the living out of mostly dead chunks.
+//!
+//! A step takes the next entries of the current walk, asks the index of each whether it is still there, and relocates those
+//! that are. Nothing is locked between entries, and nothing retires a chunk but its count: the end of a walk proves
+//! nothing. Victim: the emptiest of eight samples. Source: R. Sears' and J. Ousterhout's log cleaning; power of choices.
+
+use core::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+use super::generation::Generation;
+use super::store::Store;
+use crate::base::sync::Ordering;
+use crate::log::{Log, Victims};
+use crate::memory::{Location, Pin};
+
+/// Entries relocated, and looked at, by one step at most.
+const RELOCATIONS_MAX: usize = 32;
+const LOOKS_MAX: usize = 128;
+/// Bytes that one step copies at most, but for a single larger entry.
+const STEP_BYTES: usize = 32 << 10;
+
+/// How far a caller wants compaction to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    Bytes(usize),
+    Time(Duration),
+    Nothing,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) moved: usize,
+    pub(crate) bytes: usize,
+    pub(crate) freed: usize,
+    /// Nothing is left to do at this target.
+    pub(crate) is_all: bool,
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Worked {
+        moved: usize,
+        bytes: usize,
+    },
+    /// No chunk is worth a walk.
+    Idle,
+    /// No memory for survivors, or another thread is at it.
+    Blocked,
+}
+
+impl<S: BuildHasher> Store<S> {
+    /// Bytes of the log in chunks and extents, and how many of them are dead.
+    pub(super) fn dead_bytes(&self, generation: &Generation) -> (usize, usize) {
+        let sums = generation.log.sums(&self.pool);
+        (sums.mapped, sums.mapped.saturating_sub(sums.live))
+    }
+
+    /// One step: at most `bytes` copied.
+    pub(super) fn compact_step(
+        &self,
+        generation: &Generation,
+        pin: &Pin,
+        victims: Victims,
+        bytes: usize,
+        random: u64,
+    ) -> Step {
+        let Some(mut walk) = generation.walk.try_lock() else {
+            return Step::Blocked;
+        };
+        let log = &generation.log;
+        if walk.is_none() {
+            log.close_idle(&self.pool, self);
+            // A chunk that is nearly full of living entries is not worth its copying.
+            let live_max = self.pool.config().chunk_bytes - self.pool.config().chunk_bytes / 32;
+            let Some(started) = log.start_walk(&self.pool, victims, live_max, random) else {
+                return Step::Idle;
+            };
+            self.counts.compactions.fetch_add(1, Ordering::Relaxed);
+            *walk = Some(started);
+        }
+        let Some(current) = walk.as_mut() else {
+            return Step::Idle;
+        };
+
+        // Look ahead: hash the next entries and ask the processor for their buckets, then relocate them.
+        let mut batch: [Option<(Location, u64)>; RELOCATIONS_MAX] = [None; RELOCATIONS_MAX];
+        let (mut moved, mut copied, mut looks) = (0, 0, 0);
+        let budget = bytes.min(STEP_BYTES);
+        while looks < LOOKS_MAX && moved < RELOCATIONS_MAX && (copied < budget || copied == 0) {
+            let mut count = 0;
+            let mut ahead = 0;
+            let most = (RELOCATIONS_MAX - moved).min(LOOKS_MAX - looks);
+            while count < most && (copied + ahead < budget || count == 0) {
+                let Some((at, entry)) = Log::step(&self.pool, current, pin) else {
+                    break;
+                };
+                let hash = self.hash(entry.key);
+                generation.index.prefetch(hash, &self.pool, pin);
+                batch[count] = Some((at, hash));
+                ahead += entry.bytes;
+                count += 1;
+            }
+            if count == 0 {
+                let finished = walk.take();
+                drop(walk);
+                if let Some(finished) = finished {
+                    log.end_walk(&self.pool, self, &finished);
+                }
+                return Step::Worked {
+                    moved,
+                    bytes: copied,
+                };
+            }
+            for &(at, hash) in batch[..count].iter().flatten() {
+                looks += 1;
+                let entry_bytes = self.entry(at, pin).bytes;
+                match self.relocate(generation, pin, hash, at) {
+                    Ok(true) => {
+                        moved += 1;
+                        copied += entry_bytes;
+                        self.counts.relocations.fetch_add(1, Ordering::Relaxed);
+                        self.counts
+                            .bytes_moved
+                            .fetch_add(entry_bytes as u64, Ordering::Relaxed);
+                    }
+                    Ok(false) => {}
+                    Err(_) => {
+                        // Come back to this entry when there is memory for it.
+                        current.rewind(at);
+                        return Step::Blocked;
+                    }
+                }
+            }
+        }
+        Step::Worked {
+            moved,
+            bytes: copied,
+        }
+    }
+
+    /// Compacts down to a dead share of `dead_share`/256, or until `until`.
+    pub(crate) fn compact(&self, until: Until, dead_share: usize, thorough: bool) -> Done {
+        let mut done = Done::default();
+        let started = Instant::now();
+        let freed_before = self.counts.chunks_freed.load(Ordering::Relaxed);
+        let chunk = self.pool.config().chunk_bytes;
+        let victims = if thorough {
+            Victims::Again
+        } else {
+            Victims::All
+        };
+        // Each walk either frees something or marks its chunk as seen; `Again` looks at each chunk once more at most.
+        let mut walks_left = {
+            let pin = self.pin();
+            let count = self.generation.load(&pin).map_or(0, |generation| {
+                if thorough {
+                    generation.log.close_lanes(&self.pool, self, true);
+                }
+                generation.log.chunk_count()
+            });
+            4 * count + 8
+        };
+        loop {
+            while self.reclaim() {}
+            let is_over = match until {
+                Until::Bytes(most) => done.bytes >= most,
+                Until::Time(most) => started.elapsed() >= most,
+                Until::Nothing => false,
+            };
+            let pin = self.pin();
+            let Some(generation) = self.generation.load(&pin) else {
+                done.is_all = true;
+                break;
+            };
+            let (mapped, dead) = self.dead_bytes(generation);
+            let open = generation.log.open_bytes(&self.pool);
+            done.is_all = dead.saturating_sub(open) * 256 <= mapped * dead_share;
+            if is_over || done.is_all || walks_left == 0 {
+                break;
+            }
+            let most = match until {
+                Until::Bytes(most) => most - done.bytes,
+                _ => STEP_BYTES,
+            };
+            let compactions = self.counts.compactions.load(Ordering::Relaxed);
+            match self.compact_step(
+                generation,
+                &pin,
+                victims,
+                most.max(1),
+                started.elapsed().as_nanos() as u64,
+            ) {
+                Step::Worked { moved, bytes } => {
+                    done.moved += moved;
+                    done.bytes += bytes;
+                }
+                Step::Idle => {
+                    done.is_all = true;
+                    break;
+                }
+                Step::Blocked => break,
+            }
+            if self.counts.compactions.load(Ordering::Relaxed) != compactions {
+                walks_left -= 1;
+            }
+        }
+        while self.reclaim() {}
+        let freed = self.counts.chunks_freed.load(Ordering::Relaxed) - freed_before;
+        done.freed = freed as usize * chunk;
+        done
+    }
+}

@@ -1,0 +1,20 @@
+//! Floor 3: where the index meets the log.
+//!
+//! A *generation* is an index and a log; `clear` replaces it as a whole. A write appends to the log first and then
+//! publishes the location in the index; compaction moves entries and publishes their new locations the same way.
+//!
+//! Must not know: the public API, its errors' words, how a map is configured by users.
+
+mod check;
+mod compaction;
+mod generation;
+mod maintenance;
+mod scan;
+#[allow(clippy::module_inception)]
+mod store;
+mod write;
+
+pub use check::Checked;
+pub(crate) use compaction::{Done, Until};
+pub(crate) use store::{Store, Tuning};
+pub(crate) use write::{Refusal, When, Wrote};

@@ -1,0 +1,254 @@
+//! The store of one map: reading, and the ways by which everything reaches the generation.
+
+use core::hash::BuildHasher;
+
+use super::generation::{FIRST_PLACES, Generation, Retired};
+use crate::base::hash;
+use crate::base::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
+use crate::log::{Entry, Keeper, Log};
+use crate::memory::{
+    ChunkId, Limbo, Location, Pin, Pool, Refused, Shared, Tag, Unlinked, domain, try_box,
+};
+
+/// What a map's builder settled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) geometry: Geometry,
+    pub(crate) lanes: usize,
+    /// Chunks of small pages before huge ones are taken.
+    pub(crate) small_chunks: usize,
+    /// Dead share of the log, in 1/256, above which compaction works.
+    pub(crate) dead_share: usize,
+    /// Dead chunks' worth below which it never does.
+    pub(crate) dead_chunks_min: usize,
+    /// Bytes written and removed by a lane's threads between two looks at what is owed.
+    pub(crate) quantum: u64,
+    /// Whether writers compact.
+    pub(crate) is_inline: bool,
+    /// Whether the pool belongs to this map alone.
+    pub(crate) owns_pool: bool,
+}
+
+/// See the file's head.
+pub(crate) struct Store<S> {
+    pub(super) generation: Shared<Generation>,
+    pub(super) hasher: S,
+    pub(super) pool: Arc<Pool>,
+    pub(super) tag: Tag,
+    /// The process's fork count at birth: see [`Store::is_foreign`].
+    born: u32,
+    pub(super) tuning: Tuning,
+    pub(super) limbo: Limbo<Retired>,
+    /// A generation that no pin sees, being given back bit by bit.
+    pub(super) leftover: Mutex<Option<Unlinked<Generation>>>,
+    pub(super) counts: Counts,
+}
+
+/// How often what happened, for `stats`.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) compactions: AtomicU64,
+    pub(super) relocations: AtomicU64,
+    pub(super) bytes_moved: AtomicU64,
+    pub(super) chunks_freed: AtomicU64,
+    /// Of generations that are gone.
+    pub(super) splits: AtomicU64,
+    pub(super) merges: AtomicU64,
+    pub(super) rebuilds: AtomicU64,
+    pub(super) spills: AtomicU64,
+}
+
+impl<S> Store<S> {
+    pub(crate) fn new(hasher: S, pool: Arc<Pool>, tuning: Tuning) -> Self {
+        let domain = domain();
+        domain.prepare();
+        let tag = Tag::fresh(domain);
+        Self {
+            generation: Shared::empty(),
+            hasher,
+            pool,
+            tag,
+            born: domain.forks(),
+            tuning,
+            limbo: Limbo::new(tag),
+            leftover: Mutex::new(None),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Whether the map was made by a process of which this one is a forked child. Such a map can be read, no more.
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.born != domain().forks()
+    }
+
+    #[inline]
+    pub(crate) fn pin(&self) -> Pin {
+        domain().pin(self.tag)
+    }
+
+    #[inline]
+    pub(crate) fn entry<'p>(&'p self, at: Location, pin: &'p Pin) -> Entry<'p> {
+        Log::entry(&self.pool, at, pin)
+    }
+
+    /// The generation; made if there is none.
+    pub(super) fn generation_or_new<'p>(&self, pin: &'p Pin) -> Result<&'p Generation, Refused> {
+        if let Some(generation) = self.generation.load(pin) {
+            return Ok(generation);
+        }
+        self.limbo.promise(FIRST_PLACES)?;
+        let made = Generation::new(&self.pool, &self.tuning).and_then(|generation| {
+            try_box(generation).map_err(|generation| {
+                generation.give_tables(&self.pool);
+                self.pool.uncharge_heap(generation.charged_heap());
+                Refused::System {
+                    bytes: size_of::<Generation>(),
+                }
+            })
+        });
+        let made = made.inspect_err(|_| self.limbo.unpromise(FIRST_PLACES))?;
+        if let Err(made) = self.generation.set_if_empty(made) {
+            // Another thread was faster.
+            made.give_tables(&self.pool);
+            self.pool.uncharge_heap(made.charged_heap());
+            self.limbo.unpromise(FIRST_PLACES);
+        }
+        // A `clear` may have come between.
+        self.generation
+            .load(pin)
+            .map_or_else(|| self.generation_or_new(pin), Ok)
+    }
+
+    /// Takes the generation away: the map is empty from here on.
+    pub(crate) fn clear(&self) {
+        let Some(old) = self.generation.swap(None) else {
+            return;
+        };
+        let generation = old.get();
+        let counters = generation.index.counters();
+        for (sum, part) in [
+            (&self.counts.splits, &counters.splits),
+            (&self.counts.merges, &counters.merges),
+            (&self.counts.rebuilds, &counters.rebuilds),
+            (&self.counts.spills, &counters.spills),
+        ] {
+            sum.fetch_add(part.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let bytes = generation.mapped(&self.pool);
+        self.limbo.retire(Retired::Generation(old), bytes);
+        self.reclaim();
+    }
+}
+
+impl<S: BuildHasher> Store<S> {
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        hash::of_key(&self.hasher, key)
+    }
+
+    pub(super) fn hash_at(&self, at: Location, pin: &Pin) -> u64 {
+        self.hash(self.entry(at, pin).key)
+    }
+
+    /// Runs `f` with what the index needs.
+    pub(super) fn with_context<R>(&self, pin: &Pin, f: impl FnOnce(&Context<'_, Self>) -> R) -> R {
+        let rehash = |at| self.hash_at(at, pin);
+        f(&Context {
+            pool: &self.pool,
+            pin,
+            keeper: self,
+            rehash: &rehash,
+        })
+    }
+
+    /// The value of a key, as the pin sees it.
+    #[inline]
+    pub(crate) fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
+        let hash = self.hash(key);
+        let generation = self.generation.load(pin)?;
+        let mut value: &[u8] = &[];
+        generation.index.find(
+            &self.pool,
+            pin,
+            hash,
+            || hash::second(key),
+            |at| {
+                let entry = self.entry(at, pin);
+                let is_it = entry.key == key;
+                if is_it {
+                    value = entry.value;
+                }
+                is_it
+            },
+        )?;
+        Some(value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        let pin = self.pin();
+        self.generation
+            .load(&pin)
+            .map_or(0, |generation| generation.log.entries())
+    }
+}
+
+impl<S> Keeper for Store<S> {
+    fn promise(&self) -> Result<(), Refused> {
+        Ok(self.limbo.promise(1)?)
+    }
+
+    fn unpromise(&self) {
+        self.limbo.unpromise(1);
+    }
+
+    fn retire_chunk(&self, id: ChunkId) {
+        self.limbo
+            .retire(Retired::Chunk(id), self.pool.config().chunk_bytes);
+    }
+
+    fn retire_extent(&self, at: Location, bytes: usize) {
+        self.limbo
+            .retire(Retired::Extent(at, bytes), self.pool.extent_bytes(bytes));
+    }
+}
+
+impl<S> IndexKeeper for Store<S> {
+    fn promise(&self) -> Result<(), Refused> {
+        Keeper::promise(self)
+    }
+
+    fn unpromise(&self) {
+        Keeper::unpromise(self);
+    }
+
+    fn retire_table(&self, table: TableRef) {
+        let (_, _, bytes) = table.block(&self.pool);
+        self.limbo.retire(Retired::Table(table), bytes);
+    }
+
+    fn retire_directory(&self, directory: Unlinked<Directory>) {
+        let bytes = directory.get().bytes();
+        self.limbo.retire(Retired::Directory(directory), bytes);
+    }
+}
+
+impl<S> Drop for Store<S> {
+    fn drop(&mut self) {
+        if self.is_foreign() {
+            // A forked child: the memory is the parent's copy, its locks may be held by threads that are not here.
+            core::mem::forget(self.generation.swap(None));
+            return;
+        }
+        self.dismantle();
+    }
+}

@@ -1,0 +1,131 @@
+//! Hashers with ill will: each maps keys to hashes in a way that a user's own hasher might, and none may do harm.
+
+use super::run::mix;
+use std::{
+    cell::Cell,
+    hash::{BuildHasher, Hasher},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Mixes what is written, and hands it to `shape` at the end.
+pub struct Shaped {
+    state: u64,
+    shape: fn(u64) -> u64,
+}
+
+impl Shaped {
+    fn new(shape: fn(u64) -> u64) -> Self {
+        Self { state: 0, shape }
+    }
+}
+
+impl Hasher for Shaped {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.state = mix(
+                self.state,
+                u64::from_le_bytes(word.try_into().expect("eight bytes")),
+            );
+        }
+        let mut last = [0; 8];
+        last[..words.remainder().len()].copy_from_slice(words.remainder());
+        self.state = mix(
+            mix(self.state, u64::from_le_bytes(last)),
+            bytes.len() as u64,
+        );
+    }
+
+    fn finish(&self) -> u64 {
+        (self.shape)(self.state)
+    }
+}
+
+/// All keys have one hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OneHash;
+
+impl BuildHasher for OneHash {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        Shaped::new(|_| 0x5555_5555_5555_5555)
+    }
+}
+
+/// 256 different hashes, spread over all 64 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EightBits;
+
+impl BuildHasher for EightBits {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        Shaped::new(|hash| (hash & 0xff) * 0x0101_0101_0101_0101)
+    }
+}
+
+/// All hashes share their top 30 bits: no directory can tell the keys apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SameTop;
+
+impl BuildHasher for SameTop {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        Shaped::new(|hash| (hash >> 30) | (0x2aaa_aaaa << 34))
+    }
+}
+
+/// Answers differently each time that it is asked.
+#[derive(Debug, Default)]
+pub struct Fickle(AtomicU64);
+
+impl BuildHasher for Fickle {
+    type Hasher = FickleHasher;
+    fn build_hasher(&self) -> FickleHasher {
+        FickleHasher(mix(self.0.fetch_add(1, Ordering::Relaxed), 7))
+    }
+}
+
+/// One answer of a [`Fickle`]; what is written does not matter to it.
+pub struct FickleHasher(u64);
+
+impl Hasher for FickleHasher {
+    fn write(&mut self, _: &[u8]) {}
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+thread_local! {
+    static CALLS_TO_PANIC: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Hashes well, and panics on the n-th call by the thread that armed it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Panicking;
+
+impl Panicking {
+    /// The `calls`-th hash from here on by this thread panics; 0 disarms.
+    pub fn arm(calls: u32) {
+        CALLS_TO_PANIC.set(calls);
+    }
+
+    /// Disarms, and says whether it was still armed: nothing has panicked since.
+    pub fn disarm() -> bool {
+        CALLS_TO_PANIC.replace(0) != 0
+    }
+}
+
+impl BuildHasher for Panicking {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        match CALLS_TO_PANIC.get() {
+            0 => {}
+            1 => {
+                CALLS_TO_PANIC.set(0);
+                panic!("the hasher panics, as armed");
+            }
+            calls => CALLS_TO_PANIC.set(calls - 1),
+        }
+        Shaped::new(|hash| hash)
+    }
+}

@@ -1,0 +1,290 @@
+//! The operations under fault. Each runs its calls to the map through `faulty`, so that only the map's allocations fail, and
+//! keeps the model in step with the answers.
+
+use crate::failing::{faulty, faulty_on_a_new_thread};
+use cmap::{Budget, CMap, Changed, Error};
+use std::{collections::HashMap, ops::ControlFlow};
+
+pub type Model = HashMap<Vec<u8>, Vec<u8>>;
+
+pub struct Op {
+    pub name: &'static str,
+    /// Whether it may answer with an error.
+    pub fallible: bool,
+    /// Whether it returns a `Vec`, whose own allocation cannot be refused.
+    pub returns_vec: bool,
+    pub run: fn(&CMap, &mut Model) -> Result<(), Error>,
+}
+
+const fn op(name: &'static str, run: fn(&CMap, &mut Model) -> Result<(), Error>) -> Op {
+    Op {
+        name,
+        fallible: true,
+        returns_vec: false,
+        run,
+    }
+}
+
+impl Op {
+    /// It cannot return an error, so it must work.
+    const fn sure(self) -> Self {
+        Self {
+            fallible: false,
+            ..self
+        }
+    }
+
+    const fn returning_vec(self) -> Self {
+        Self {
+            returns_vec: true,
+            ..self
+        }
+    }
+}
+
+pub const OPS: &[Op] = &[
+    op("insert a new key", |map, model| {
+        insert(map, model, b"new", &[1; 100])
+    }),
+    op("overwrite", |map, model| {
+        insert(map, model, &key(8), &[2; 100])
+    }),
+    op("insert an extent", |map, model| {
+        insert(map, model, b"new", &[3; 100_000])
+    }),
+    op("overwrite by an extent", |map, model| {
+        insert(map, model, &key(8), &[4; 100_000])
+    }),
+    op("overwrite an extent", |map, model| {
+        insert(map, model, &key(40), &[5; 90_000])
+    }),
+    op("insert into an empty map", |map, model| {
+        map.clear();
+        model.clear();
+        insert(map, model, b"first", b"value")
+    }),
+    op("insert_swap of a new key", |map, model| {
+        let old = faulty(|| map.insert_swap(b"new", &[6; 700]))?;
+        assert_eq!(old, model.insert(b"new".to_vec(), vec![6; 700]));
+        Ok(())
+    }),
+    op("insert_swap", |map, model| {
+        let old = faulty(|| map.insert_swap(&key(9), &[6; 70]))?;
+        assert_eq!(old, model.insert(key(9), vec![6; 70]));
+        Ok(())
+    })
+    .returning_vec(),
+    op("insert_if_absent", |map, model| {
+        assert_eq!(
+            faulty(|| map.insert_if_absent(&key(9), &[7; 70]))?,
+            Changed::Nothing
+        );
+        assert_eq!(
+            faulty(|| map.insert_if_absent(b"new", &[7; 70]))?,
+            Changed::Inserted
+        );
+        model.insert(b"new".to_vec(), vec![7; 70]);
+        Ok(())
+    }),
+    op("remove", |map, model| {
+        assert!(faulty(|| map.remove(&key(5))) && !faulty(|| map.remove(b"absent")));
+        model.remove(&key(5));
+        Ok(())
+    })
+    .sure(),
+    op("remove nearly all", |map, model| {
+        for n in 0..110 {
+            assert_eq!(
+                faulty(|| map.remove(&key(n))),
+                model.remove(&key(n)).is_some(),
+                "{n}"
+            );
+        }
+        Ok(())
+    })
+    .sure(),
+    op("take", |map, model| {
+        for n in 0..110 {
+            assert_eq!(faulty(|| map.take(&key(n))), model.remove(&key(n)), "{n}");
+        }
+        Ok(())
+    })
+    .sure()
+    .returning_vec(),
+    op("clear", |map, model| {
+        faulty(|| map.clear());
+        model.clear();
+        Ok(())
+    })
+    .sure(),
+    op("compact", |map, _| {
+        faulty(|| map.compact(Budget::bytes(1_000)));
+        faulty(|| map.compact(Budget::all()));
+        Ok(())
+    })
+    .sure(),
+    op("shrink_to_fit", |map, model| {
+        (20..110).for_each(|n| assert_eq!(map.remove(&key(n)), model.remove(&key(n)).is_some()));
+        faulty(|| map.shrink_to_fit());
+        Ok(())
+    })
+    .sure(),
+    op("reserve", |map, _| {
+        faulty(|| map.reserve(500, 0))?;
+        faulty(|| map.reserve(0, 300_000))
+    }),
+    op("get", |map, model| {
+        assert_eq!(faulty(|| map.get(&key(9))), model.get(&key(9)).cloned());
+        Ok(())
+    })
+    .sure()
+    .returning_vec(),
+    op("get_into", |map, model| {
+        let mut value = Vec::with_capacity(10_000);
+        let len = faulty(|| map.get_into(&key(9), &mut value));
+        assert_eq!(
+            (len, Some(&value)),
+            (model.get(&key(9)).map(Vec::len), model.get(&key(9)))
+        );
+        Ok(())
+    })
+    .sure(),
+    op("reads", |map, model| {
+        read_all(model, |key, value| {
+            let right = faulty(|| map.get_with(key, |found| found == value));
+            let told = faulty(|| (map.contains_key(key), map.value_len(key), map.len()));
+            assert_eq!(
+                (right, told),
+                (Some(true), (true, Some(value.len()), model.len()))
+            );
+        })
+    })
+    .sure(),
+    op("reads under nested pins", |map, model| {
+        let pins: [_; 6] = std::array::from_fn(|_| faulty(|| map.pin()));
+        read_all(model, |key, value| {
+            assert!(
+                pins.iter()
+                    .all(|pin| faulty(|| pin.get(key)) == Some(value))
+            );
+        })
+    })
+    .sure(),
+    op("for_each", |map, model| {
+        let (mut entries, mut bytes) = (0, 0);
+        faulty(|| {
+            map.for_each(|key, value| {
+                (entries, bytes) = (entries + 1, bytes + key.len() + value.len())
+            })
+        });
+        let payload: usize = model
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        assert_eq!((entries, bytes), (model.len(), payload));
+        Ok(())
+    })
+    .sure(),
+    op("try_for_each", |map, _| {
+        let mut left = 10;
+        let flow = faulty(|| {
+            map.try_for_each(|_, _| {
+                left -= 1;
+                if left == 0 {
+                    ControlFlow::Break("enough")
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+        });
+        assert_eq!(flow, ControlFlow::Break("enough"));
+        Ok(())
+    })
+    .sure(),
+    op("memory and stats", |map, _| {
+        faulty(|| (map.memory(), map.stats()));
+        Ok(())
+    })
+    .sure(),
+    op("the first read of a thread", |map, model| {
+        let value = &model[&key(9)];
+        let right =
+            faulty_on_a_new_thread(|| map.get_with(&key_on_stack(9), |found| found == value));
+        assert_eq!(right, Some(true));
+        Ok(())
+    })
+    .sure(),
+    op("the first write of a thread", |map, model| {
+        faulty_on_a_new_thread(|| map.insert(b"by a new thread", &[8; 50]))?;
+        model.insert(b"by a new thread".to_vec(), vec![8; 50]);
+        Ok(())
+    }),
+    op("the first remove of a thread", |map, model| {
+        assert!(faulty_on_a_new_thread(|| map.remove(&key_on_stack(9))));
+        model.remove(&key(9));
+        Ok(())
+    })
+    .sure(),
+    // Goes on after a refusal: the error is that of the last refused insert.
+    op("a storm of new keys", |map, model| {
+        let refused =
+            (1_000..1_400).filter_map(|n| insert(map, model, &key(n), &[n as u8; 40]).err());
+        refused.last().map_or(Ok(()), Err)
+    }),
+    op("a storm of overwrites", |map, model| {
+        let refused =
+            (0..600).filter_map(|n| insert(map, model, &key(n % 60), &[n as u8; 90]).err());
+        refused.last().map_or(Ok(()), Err)
+    }),
+    op("churn", |map, model| {
+        let mut last = Ok(());
+        for n in 0..400 {
+            if let Err(error) = insert(map, model, &key(2_000 + n), &vec![n as u8; n % 700]) {
+                last = Err(error);
+            }
+            let old = key(2_000 + n.saturating_sub(50));
+            assert_eq!(faulty(|| map.remove(&old)), model.remove(&old).is_some());
+        }
+        last
+    }),
+];
+
+fn key(n: usize) -> Vec<u8> {
+    key_on_stack(n).to_vec()
+}
+
+/// A key that needs no allocation.
+fn key_on_stack(n: usize) -> [u8; 12] {
+    let mut key = *b"key ........";
+    key[4..].copy_from_slice(&(n as u64).to_le_bytes());
+    key
+}
+
+fn insert(map: &CMap, model: &mut Model, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    let done = faulty(|| map.insert(key, value));
+    if done.is_ok() {
+        model.insert(key.to_vec(), value.to_vec());
+    }
+    done.map(drop)
+}
+
+fn read_all(model: &Model, check: impl Fn(&[u8], &[u8])) -> Result<(), Error> {
+    model.iter().for_each(|(key, value)| check(key, value));
+    Ok(())
+}
+
+/// 120 entries of all sizes, after as many again have gone: tables have split, and there is something to compact.
+pub fn prepare(map: &CMap) -> Model {
+    let mut model = Model::new();
+    for n in 0..240 {
+        let len = if n % 20 == 0 { 5_000 } else { n * 37 % 300 };
+        map.insert(&key(n), &vec![n as u8; len])
+            .expect("nothing fails yet");
+        model.insert(key(n), vec![n as u8; len]);
+    }
+    for n in (0..240).filter(|n| n % 4 > 1) {
+        assert!(map.remove(&key(n)));
+        model.remove(&key(n));
+    }
+    model
+}

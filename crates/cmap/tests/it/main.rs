@@ -1,0 +1,12 @@
+//! The map as its users see it, in one binary: against a model, under limits, pins and hostile hashers, and at the edges.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod defects;
+mod edges;
+mod hostile;
+mod knobs;
+mod limits;
+mod model;
+mod pins;

@@ -1,0 +1,209 @@
+//! Judges the history of one key: a search for an order (Wing and Gong) that remembers where it has been (Lowe).
+//!
+//! A key's state is the number of its value, or none. At each step the next call may be any that began before the first return
+//! among those still to be placed, if its answer fits the state. At most 64 calls, so that a set of them is one word.
+
+use std::collections::HashSet;
+
+/// A call with its answer; values are told apart by numbers, each written once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Get(Option<u32>),
+    Contains(bool),
+    /// Writes; the answer is whether it replaced a value.
+    Insert(u32, bool),
+    /// Writes; the answer is the value before.
+    Swap(u32, Option<u32>),
+    /// Writes unless present; the answer is whether it did.
+    IfAbsent(u32, bool),
+    Take(Option<u32>),
+    Remove(bool),
+}
+
+/// A call, and the clock directly before and after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub begin: u64,
+    pub end: u64,
+    pub call: Call,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Ordered,
+    /// No order explains the answers.
+    Impossible,
+}
+
+impl Call {
+    /// The state after this call, if its answer fits the state before.
+    fn apply(self, state: Option<u32>) -> Option<Option<u32>> {
+        let (fits, after) = match self {
+            Call::Get(found) => (found == state, state),
+            Call::Contains(found) => (found == state.is_some(), state),
+            Call::Insert(id, replaced) => (replaced == state.is_some(), Some(id)),
+            Call::Swap(id, old) => (old == state, Some(id)),
+            Call::IfAbsent(id, inserted) => (inserted == state.is_none(), state.or(Some(id))),
+            Call::Take(old) => (old == state, None),
+            Call::Remove(removed) => (removed == state.is_some(), None),
+        };
+        fits.then_some(after)
+    }
+
+    fn writes(self) -> bool {
+        !matches!(self, Call::Get(_) | Call::Contains(_))
+    }
+}
+
+/// Whether an order explains the history of a key that was absent before it.
+pub fn judge(events: &[Event]) -> Verdict {
+    assert!(
+        events.len() <= 64,
+        "{} calls do not fit a word",
+        events.len()
+    );
+    let all = if events.len() == 64 {
+        u64::MAX
+    } else {
+        (1 << events.len()) - 1
+    };
+    let mut been = HashSet::new();
+    let mut ahead = vec![(all, None)];
+    while let Some((left, state)) = ahead.pop() {
+        if left == 0 {
+            return Verdict::Ordered;
+        }
+        if !been.insert((left, state)) {
+            continue;
+        }
+        let placeable = |n: &usize| left & (1 << n) != 0;
+        let first_return = (0..events.len())
+            .filter(placeable)
+            .map(|n| events[n].end)
+            .min()
+            .expect("some are left");
+        for n in (0..events.len())
+            .filter(placeable)
+            .filter(|&n| events[n].begin < first_return)
+        {
+            if let Some(after) = events[n].call.apply(state) {
+                ahead.push((left & !(1 << n), after));
+            }
+        }
+    }
+    Verdict::Impossible
+}
+
+/// Whether two calls, one of them a write, ran at one time.
+pub fn overlap(events: &[Event]) -> bool {
+    events.iter().enumerate().any(|(n, a)| {
+        let mut others = events[..n].iter();
+        others.any(|b| a.begin < b.end && b.begin < a.end && (a.call.writes() || b.call.writes()))
+    })
+}
+
+fn event(begin: u64, end: u64, call: Call) -> Event {
+    Event { begin, end, call }
+}
+
+#[test]
+fn the_checker_accepts_what_has_an_order() {
+    let ordered: &[&[Event]] = &[
+        &[],
+        &[
+            event(1, 2, Call::Get(None)),
+            event(3, 4, Call::Insert(1, false)),
+            event(5, 6, Call::Get(Some(1))),
+        ],
+        // Two swaps at one time, in either order.
+        &[
+            event(1, 4, Call::Swap(1, Some(2))),
+            event(2, 3, Call::Swap(2, None)),
+            event(5, 6, Call::Take(Some(1))),
+        ],
+        // A read during a write sees either.
+        &[
+            event(1, 6, Call::Insert(1, false)),
+            event(2, 3, Call::Get(None)),
+            event(4, 5, Call::Contains(true)),
+        ],
+        &[
+            event(1, 8, Call::Remove(true)),
+            event(2, 3, Call::IfAbsent(1, true)),
+            event(9, 10, Call::Get(None)),
+        ],
+    ];
+    for events in ordered {
+        assert_eq!(judge(events), Verdict::Ordered, "{events:?}");
+    }
+    assert!(overlap(ordered[2]) && !overlap(ordered[1]));
+    assert!(!overlap(&[
+        event(1, 4, Call::Get(None)),
+        event(2, 3, Call::Contains(false))
+    ]));
+}
+
+#[test]
+fn the_checker_rejects_what_has_none() {
+    let impossible: &[(&str, &[Event])] = &[
+        (
+            "a lost write",
+            &[
+                event(1, 2, Call::Insert(1, false)),
+                event(3, 4, Call::Get(None)),
+            ],
+        ),
+        (
+            "an old value after a newer one",
+            &[
+                event(1, 2, Call::Swap(1, None)),
+                event(3, 8, Call::Swap(2, Some(1))),
+                event(4, 5, Call::Get(Some(2))),
+                event(6, 7, Call::Get(Some(1))),
+            ],
+        ),
+        (
+            "a removed key that comes back",
+            &[
+                event(1, 2, Call::Insert(1, false)),
+                event(3, 4, Call::Remove(true)),
+                event(5, 6, Call::Contains(true)),
+            ],
+        ),
+        (
+            "one value taken twice",
+            &[
+                event(1, 2, Call::Swap(1, None)),
+                event(3, 6, Call::Take(Some(1))),
+                event(4, 5, Call::Take(Some(1))),
+            ],
+        ),
+        (
+            "two that were both first",
+            &[
+                event(1, 4, Call::IfAbsent(1, true)),
+                event(2, 3, Call::IfAbsent(2, true)),
+            ],
+        ),
+        ("a value from nowhere", &[event(1, 2, Call::Get(Some(9)))]),
+        (
+            "a write that replaced nothing",
+            &[event(1, 2, Call::Insert(1, true))],
+        ),
+    ];
+    for (what, events) in impossible {
+        assert_eq!(judge(events), Verdict::Impossible, "{what}: {events:?}");
+    }
+}
+
+/// With as many calls at one time as ever occur, the search still ends at once.
+#[test]
+fn the_checker_is_quick_where_all_overlap() {
+    let mut events: Vec<Event> = (0..36)
+        .map(|n| event(1, 100, Call::Get(Some(n % 4 + 1))))
+        .collect();
+    events.extend((1..=4).map(|n| event(1, 100, Call::Insert(n, n > 1))));
+    assert_eq!(judge(&events[36..]), Verdict::Ordered);
+    events.push(event(101, 102, Call::Get(None)));
+    assert_eq!(judge(&events[34..]), Verdict::Impossible);
+}
