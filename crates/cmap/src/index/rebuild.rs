@@ -368,7 +368,7 @@ impl Index {
         if !are_current {
             return Ok(false);
         }
-        match self.replace(context, sources, hash, plan, None, Who::Compactor) {
+        match self.replace(context, sources, hash, plan, None, Who::Writer) {
             Ok(()) => {
                 for right in rights.into_iter().flatten() {
                     right.keep();

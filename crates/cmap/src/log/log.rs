@@ -87,6 +87,11 @@ pub(crate) struct Walk {
     end: usize,
 }
 
+/// A stretch of a large map.
+const STRETCH_BYTES_MAX: usize = 64 << 10;
+/// Entries above this part (1/n) of a stretch get one of just their size: pads then waste a sixteenth at most.
+const OWN_STRETCH_SHARE: usize = 8;
+
 impl Walk {
     /// Goes back to an entry that it showed.
     pub(crate) fn rewind(&mut self, to: Location) {
@@ -238,13 +243,12 @@ impl Log {
                 lane: number,
             });
         }
-        // A new stretch, or one of its own for a large entry: the lane keeps what it has.
-        let own = bytes > self.stretch_bytes(pool) / 4;
-        let fresh = self.take_stretch(pool, keeper, who, bytes, own)?;
-        write_head(fresh.cursor);
-        let at = Location::at(fresh.cursor);
+        let stretch = lane.stretch();
+        let own = bytes > Self::stretch_bytes_max(pool) / OWN_STRETCH_SHARE;
         if own {
             drop(lane);
+            let fresh = self.take_stretch(pool, keeper, who, bytes, None)?;
+            write_head(fresh.cursor);
             self.close(
                 pool,
                 keeper,
@@ -254,22 +258,23 @@ impl Log {
                 },
             );
             return Ok(Appended {
-                at,
+                at: Location::at(fresh.cursor),
                 bytes,
                 lane: usize::MAX,
             });
         }
-        let before = lane.stretch();
+        let fresh = self.take_stretch(pool, keeper, who, bytes, Some(stretch))?;
+        write_head(fresh.cursor);
         lane.set(Some(Stretch {
             cursor: fresh.cursor + bytes,
             ..fresh
         }));
         drop(lane);
-        if let Some(before) = before {
+        if let Some(before) = stretch.filter(|before| before.cursor != fresh.cursor) {
             self.close(pool, keeper, before);
         }
         Ok(Appended {
-            at,
+            at: Location::at(fresh.cursor),
             bytes,
             lane: number,
         })
@@ -299,18 +304,22 @@ impl Log {
         })
     }
 
+    fn stretch_bytes_max(pool: &Pool) -> usize {
+        (pool.config().chunk_bytes / 8).min(STRETCH_BYTES_MAX)
+    }
+
     /// Stretches are small in a small map.
     fn stretch_bytes(&self, pool: &Pool) -> usize {
-        let chunk = pool.config().chunk_bytes;
-        let most = chunk / 32;
-        let chunks = self.chunks.lock().len();
-        if chunks > 2 {
+        let most = Self::stretch_bytes_max(pool);
+        if self.chunks.lock().len() > 2 {
             most
         } else {
             (most / 16).max(1024).min(most)
         }
     }
 
+    /// Takes a stretch with room for `bytes`: of just that size without a lane; for a lane, its own one made longer if
+    /// nobody has taken what follows it.
     #[cold]
     fn take_stretch(
         &self,
@@ -318,15 +327,28 @@ impl Log {
         keeper: &impl Keeper,
         who: Who,
         bytes: usize,
-        own: bool,
+        lane: Option<Option<Stretch>>,
     ) -> Result<Stretch, Refused> {
-        let wanted = if own {
+        let wanted = if lane.is_none() {
             bytes
         } else {
             self.stretch_bytes(pool).max(bytes)
         };
         let chunk_bytes = pool.config().chunk_bytes;
         let mut open = self.stream(who).open.lock();
+        if let Some(old) = lane
+            .flatten()
+            .filter(|old| open.chunk == Some(old.chunk) && open.next == old.end)
+        {
+            let end = pool.chunk_start(old.chunk) + chunk_bytes;
+            if end - old.cursor >= bytes {
+                open.next = (old.end + wanted).min(end);
+                return Ok(Stretch {
+                    end: open.next,
+                    ..old
+                });
+            }
+        }
         let mut sealed = None;
         let chunk = match open.chunk {
             Some(chunk) if pool.chunk_start(chunk) + chunk_bytes - open.next >= bytes => chunk,

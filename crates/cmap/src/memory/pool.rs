@@ -226,19 +226,27 @@ impl Pool {
 
     // --- charging ---
 
+    /// Charges `bytes`, giving back free chunks where that makes room.
     fn charge(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
-        let Some(max) = self.config.max_bytes else {
-            state.charged += bytes;
-            self.charged.store(state.charged, Ordering::Relaxed);
-            return Ok(());
+        while self.charge_more(state, bytes, who).is_err() {
+            if !self.return_one(state) {
+                return self.charge_more(state, bytes, who);
+            }
+        }
+        Ok(())
+    }
+
+    fn charge_more(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
+        let own = if who == Who::Writer {
+            2 * self.config.chunk_bytes
+        } else {
+            0
         };
-        let own = match who {
-            Who::Writer => 2 * self.config.chunk_bytes,
-            Who::Compactor => 0,
-        };
-        let ceiling = max.saturating_sub(own);
-        while state.charged + bytes > ceiling && self.return_one(state) {}
-        if state.charged + bytes > ceiling {
+        let ceiling = self
+            .config
+            .max_bytes
+            .map_or(usize::MAX, |max| max.saturating_sub(own));
+        if bytes > ceiling.saturating_sub(state.charged) {
             let available = ceiling.saturating_sub(state.charged);
             return Err(Refused::Limit {
                 needed: bytes,
@@ -602,7 +610,8 @@ impl Pool {
                 state.promised_bytes += wanted;
                 break Ok(());
             }
-            if let Err(refused) = self.charge(&mut state, chunk, Who::Writer) {
+            // Without giving back what is free: that is what we are making.
+            if let Err(refused) = self.charge_more(&mut state, chunk, Who::Writer) {
                 break Err(refused);
             }
             match self.untouched(&mut state, side) {

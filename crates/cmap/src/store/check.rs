@@ -13,7 +13,7 @@ use crate::memory::{ChunkId, Location, Pin};
 pub struct Checked {
     /// Entries in the index.
     pub entries: usize,
-    /// Chunks that the pool has dealt out.
+    /// Chunks that the pool has dealt out, if it is the map's own.
     pub chunks_in_use: usize,
     /// Chunks that the log or the tables account for. The same, if the pool is the map's own.
     pub chunks_reachable: usize,
@@ -46,9 +46,10 @@ impl<S: BuildHasher> Store<S> {
         if let Some(generation) = self.generation.load(&pin) {
             self.check_generation(generation, &pin, &mut checked)?;
         }
-        checked.chunks_in_use = self.pool.chunks_in_use();
-        checked.chunks_reachable += self.pool.block_usage().0 / self.pool.config().chunk_bytes;
+        checked.chunks_in_use = checked.chunks_reachable;
         if self.tuning.owns_pool {
+            checked.chunks_in_use = self.pool.chunks_in_use();
+            checked.chunks_reachable += self.pool.block_usage().0 / self.pool.config().chunk_bytes;
             self.check_pool(&checked)?;
         }
         Ok(checked)

@@ -57,13 +57,19 @@ impl<S: BuildHasher> Store<S> {
         (sums.mapped, sums.mapped.saturating_sub(sums.live))
     }
 
-    /// One step: at most `bytes` copied.
+    /// A chunk with more live bytes is not worth its copying when a dead share of `share`/256 is tolerated.
+    pub(super) fn live_max(&self, share: usize) -> usize {
+        self.pool.config().chunk_bytes / 512 * (512 - share)
+    }
+
+    /// One step: at most `bytes` copied, out of a chunk with at most `live_max` live.
     pub(super) fn compact_step(
         &self,
         generation: &Generation,
         pin: &Pin,
         victims: Victims,
         bytes: usize,
+        live_max: usize,
         random: u64,
     ) -> Step {
         let Some(mut walk) = generation.walk.try_lock() else {
@@ -72,8 +78,6 @@ impl<S: BuildHasher> Store<S> {
         let log = &generation.log;
         if walk.is_none() {
             log.close_idle(&self.pool, self);
-            // A chunk that is nearly full of living entries is not worth its copying.
-            let live_max = self.pool.config().chunk_bytes - self.pool.config().chunk_bytes / 32;
             let Some(started) = log.start_walk(&self.pool, victims, live_max, random) else {
                 return Step::Idle;
             };
@@ -176,7 +180,9 @@ impl<S: BuildHasher> Store<S> {
             };
             let (mapped, dead) = self.dead_bytes(generation);
             let open = generation.log.open_bytes(&self.pool);
-            done.is_all = dead.saturating_sub(open) * 256 <= mapped * dead_share;
+            // Beyond two passes nothing would be gained: what is left is the ends of stretches.
+            done.is_all =
+                dead.saturating_sub(open) * 256 <= mapped * dead_share || done.bytes > 2 * mapped;
             if is_over || done.is_all || walks_left == 0 {
                 break;
             }
@@ -185,13 +191,9 @@ impl<S: BuildHasher> Store<S> {
                 _ => STEP_BYTES,
             };
             let compactions = self.counts.compactions.load(Ordering::Relaxed);
-            match self.compact_step(
-                generation,
-                &pin,
-                victims,
-                most.max(1),
-                started.elapsed().as_nanos() as u64,
-            ) {
+            let random = started.elapsed().as_nanos() as u64;
+            let (most, live_max) = (most.max(1), self.live_max(dead_share));
+            match self.compact_step(generation, &pin, victims, most, live_max, random) {
                 Step::Worked { moved, bytes } => {
                     done.moved += moved;
                     done.bytes += bytes;

@@ -9,12 +9,15 @@ use std::time::Duration;
 use super::compaction::Until;
 use super::generation::{Generation, Retired};
 use super::store::Store;
+use super::write::Refusal;
 use crate::base::sync::Ordering;
 use crate::log::Victims;
-use crate::memory::{Quiesced, domain};
+use crate::memory::{Quiesced, Refused, domain};
 
 /// Chunks of a replaced generation that one call gives back.
 const CHUNKS_AT_ONCE: usize = 4;
+/// Rounds of making room under a limit before a call is refused.
+const RELIEF_ROUNDS: usize = 16;
 /// Dead share, in 1/256, beyond which copying is stepped up.
 const DEAD_SHARE_HIGH: usize = 64;
 /// `shrink_to_fit` leaves at most this dead share, in 1/256: 3 %.
@@ -184,7 +187,8 @@ impl<S: BuildHasher> Store<S> {
         drop(pin);
         let fresh = self.limbo.fresh_bytes();
         let waiting = self.limbo.bytes();
-        let is_due = fresh > 0 && fresh >= self.limbo_threshold()
+        let is_due = self.limbo.has_more()
+            || fresh > 0 && fresh >= self.limbo_threshold()
             || waiting > 0 && fresh == 0 && hash % 64 == 0;
         if (is_due || self.leftover_waits()) && self.reclaim() {
             return;
@@ -203,6 +207,10 @@ impl<S: BuildHasher> Store<S> {
             });
             if merged == Ok(true) {
                 return;
+            }
+            if hash % 16 == 0 {
+                let _ =
+                    self.with_context(&pin, |context| generation.index.move_table(context, hash));
             }
         }
         self.compact_owed(generation, &pin, owed, hash);
@@ -232,7 +240,8 @@ impl<S: BuildHasher> Store<S> {
         // 1.5 times what is owed; beyond a quarter dead more, up to 4.5 times at three eighths.
         let extra = dead.saturating_sub(high) * 24 / mapped.max(1);
         let budget = owed * 3 / 2 + owed * extra.min(3);
-        let _ = self.compact_step(generation, pin, Victims::Sampled, budget, random);
+        let live_max = self.live_max(share);
+        let _ = self.compact_step(generation, pin, Victims::Sampled, budget, live_max, random);
     }
 
     /// The dead share that is tolerated, in 1/256: less as a limit comes near.
@@ -245,17 +254,51 @@ impl<S: BuildHasher> Store<S> {
     }
 
     /// Makes room under a limit: what no pin sees, then the emptiest chunks. `false` if there is nothing to gain.
-    pub(super) fn relieve(&self) -> bool {
+    fn relieve(&self) -> bool {
         const CHUNKS: usize = 4;
-        let free = |store: &Self| store.pool.usage().in_use;
-        let before = free(self);
+        const TABLES: usize = 64;
+        let in_use = |store: &Self| store.pool.usage().in_use;
+        let before = in_use(self);
         while self.reclaim() {}
-        if free(self) < before {
+        if in_use(self) < before {
             return true;
         }
         let chunk = self.pool.config().chunk_bytes;
+        let (mapped, used) = self.pool.block_usage();
+        if mapped - used >= chunk {
+            // Tables are too loosely packed: some of them at a time.
+            let from = self.shrunk_to.load(Ordering::Relaxed);
+            let to = self.shrink_tables(from, TABLES);
+            self.shrunk_to.store(to.unwrap_or(0), Ordering::Relaxed);
+            while self.reclaim() {}
+        }
         let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
-        free(self) < before || done.moved > 0 && done.freed > 0
+        in_use(self) < before || done.moved > 0 && done.freed > 0
+    }
+
+    /// Runs `f` until it is not refused for the limit any more, or no room can be made.
+    pub(super) fn relieved<T>(
+        &self,
+        mut f: impl FnMut() -> Result<T, Refused>,
+    ) -> Result<T, Refusal> {
+        let mut rounds = 0;
+        loop {
+            match f() {
+                Ok(done) => return Ok(done),
+                Err(Refused::System { bytes }) => return Err(Refusal::OutOfMemory { bytes }),
+                Err(Refused::Limit { needed, available }) => {
+                    if rounds == RELIEF_ROUNDS || !self.relieve() {
+                        let pinned = self.limbo.bytes();
+                        return Err(Refusal::Full {
+                            needed,
+                            available,
+                            pinned,
+                        });
+                    }
+                    rounds += 1;
+                }
+            }
+        }
     }
 
     /// One step of what the maintenance thread does. `true` if there may be more.
@@ -274,14 +317,20 @@ impl<S: BuildHasher> Store<S> {
         {
             return false;
         }
-        let random = self.counts.relocations.load(Ordering::Relaxed);
+        let random = self
+            .counts
+            .relocations
+            .load(Ordering::Relaxed)
+            .wrapping_mul(0x9E37_79B9);
+        let live_max = self.live_max(self.dead_share_now());
         matches!(
             self.compact_step(
                 generation,
                 &pin,
                 Victims::Sampled,
                 usize::MAX,
-                random.wrapping_mul(0x9E37_79B9)
+                live_max,
+                random
             ),
             super::compaction::Step::Worked { .. }
         )
@@ -289,9 +338,10 @@ impl<S: BuildHasher> Store<S> {
 
     /// Compacts, merges, moves tables together, and gives everything back.
     pub(crate) fn shrink_to_fit(&self) {
-        self.merge_all();
+        self.shrink_tables(0, usize::MAX);
         let _ = self.compact(Until::Nothing, DEAD_SHARE_SHRUNK, true);
-        self.move_tables();
+        // Once more, now that the first round's blocks are free.
+        self.shrink_tables(0, usize::MAX);
         let pin = self.pin();
         if let Some(generation) = self.generation.load(&pin) {
             generation.log.close_lanes(&self.pool, self, false);
@@ -307,74 +357,42 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    fn for_each_hash(
-        &self,
-        mut f: impl FnMut(&Generation, &crate::memory::Pin, u64) -> bool,
-    ) -> bool {
-        let (mut hash, mut any) = (0u64, false);
-        loop {
+    /// Merges, shrinks and moves `most` tables from the one of `from` on. Returns where to go on.
+    fn shrink_tables(&self, from: u64, most: usize) -> Option<u64> {
+        let mut hash = from;
+        for _ in 0..most {
             let pin = self.pin();
-            let Some(generation) = self.generation.load(&pin) else {
-                return any;
-            };
-            any |= f(generation, &pin, hash);
-            let Some(next) =
-                self.with_context(&pin, |context| generation.index.next_table(context, hash))
-            else {
-                return any;
-            };
-            hash = next;
+            let generation = self.generation.load(&pin)?;
+            let next = self.with_context(&pin, |context| {
+                // No memory for it: later, then.
+                while generation.index.try_merge(context, hash, hash, true) == Ok(true) {}
+                let _ = generation.index.move_table(context, hash);
+                generation.index.next_table(context, hash)
+            });
             drop(pin);
             while self.limbo.bytes() > self.pool.config().chunk_bytes && self.reclaim() {}
+            hash = next?;
         }
-    }
-
-    fn merge_all(&self) {
-        // Each round at least halves what can be merged; 64 is never reached.
-        for _ in 0..64 {
-            let merged = self.for_each_hash(|generation, pin, hash| {
-                self.with_context(pin, |context| {
-                    generation.index.try_merge(context, hash, hash, true) == Ok(true)
-                })
-            });
-            if !merged {
-                return;
-            }
-        }
-    }
-
-    fn move_tables(&self) {
-        self.for_each_hash(|generation, pin, hash| {
-            self.with_context(pin, |context| {
-                generation.index.move_table(context, hash) == Ok(true)
-            })
-        });
+        Some(hash)
     }
 
     /// Makes room for `entries` of `bytes` in all.
-    pub(crate) fn reserve(
-        &self,
-        entries: usize,
-        bytes: usize,
-    ) -> Result<(), crate::memory::Refused> {
-        let pin = self.pin();
-        if entries > 0 {
-            let generation = self.generation_or_new(&pin)?;
-            self.with_context(&pin, |context| generation.index.reserve(context, entries))?;
-        }
-        drop(pin);
-        if bytes > 0 {
-            let sums = {
-                let pin = self.pin();
-                self.generation
-                    .load(&pin)
-                    .map(|generation| generation.log.sums(&self.pool))
-                    .unwrap_or_default()
-            };
-            let room = sums.mapped.saturating_sub(sums.live);
-            self.pool.preallocate(bytes.saturating_sub(room))?;
-        }
-        Ok(())
+    pub(crate) fn reserve(&self, entries: usize, bytes: usize) -> Result<(), Refusal> {
+        self.relieved(|| {
+            let pin = self.pin();
+            if entries > 0 {
+                let generation = self.generation_or_new(&pin)?;
+                self.with_context(&pin, |context| generation.index.reserve(context, entries))?;
+            }
+            let generation = self.generation.load(&pin);
+            let sums = generation.map(|generation| generation.log.sums(&self.pool));
+            let room = sums.map_or(0, |sums| sums.mapped.saturating_sub(sums.live));
+            if bytes > room {
+                self.pool.preallocate(bytes - room)
+            } else {
+                Ok(())
+            }
+        })
     }
 
     pub(crate) fn figures(&self) -> Figures {

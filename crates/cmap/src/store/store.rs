@@ -42,6 +42,8 @@ pub(crate) struct Store<S> {
     pub(super) limbo: Limbo<Retired>,
     /// A generation that no pin sees, being given back bit by bit.
     pub(super) leftover: Mutex<Option<Unlinked<Generation>>>,
+    /// Up to which hash tables were last packed together under a limit.
+    pub(super) shrunk_to: AtomicU64,
     pub(super) counts: Counts,
 }
 
@@ -73,6 +75,7 @@ impl<S> Store<S> {
             tuning,
             limbo: Limbo::new(tag),
             leftover: Mutex::new(None),
+            shrunk_to: AtomicU64::new(0),
             counts: Counts::default(),
         }
     }

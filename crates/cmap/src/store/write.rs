@@ -44,9 +44,6 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Rounds of making room under a limit before a write is refused.
-const RELIEF_ROUNDS: usize = 16;
-
 /// An appended entry that gives its bytes back unless it is published.
 struct Unpublished<'a, S> {
     store: &'a Store<S>,
@@ -81,33 +78,20 @@ impl<S: BuildHasher> Store<S> {
         mut old: impl FnMut(&[u8]),
     ) -> Result<Wrote, Refusal> {
         let hash = self.hash(key);
-        let mut rounds = 0;
-        loop {
+        let (wrote, owed) = self.relieved(|| {
             let pin = self.pin();
-            match self.try_write(&pin, hash, key, value, when, &mut old) {
-                Ok((Attempt::Wrote(wrote), owed)) => {
-                    drop(pin);
-                    if owed >= self.tuning.quantum {
-                        self.maintain(hash, false);
-                    }
-                    return Ok(wrote);
-                }
-                Ok((Attempt::Stale, _)) => {}
-                Err(Refused::System { bytes }) => return Err(Refusal::OutOfMemory { bytes }),
-                Err(Refused::Limit { needed, available }) => {
-                    drop(pin);
-                    if rounds == RELIEF_ROUNDS || !self.relieve() {
-                        let pinned = self.limbo.bytes();
-                        return Err(Refusal::Full {
-                            needed,
-                            available,
-                            pinned,
-                        });
-                    }
-                    rounds += 1;
+            loop {
+                if let (Attempt::Wrote(wrote), owed) =
+                    self.try_write(&pin, hash, key, value, when, &mut old)?
+                {
+                    return Ok((wrote, owed));
                 }
             }
+        })?;
+        if owed >= self.tuning.quantum {
+            self.maintain(hash, false);
         }
+        Ok(wrote)
     }
 
     fn try_write(
