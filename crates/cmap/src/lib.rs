@@ -30,6 +30,8 @@
 //! between processes. With a hasher whose seed an attacker knows, lookups of the attacker's keys can become slow, never
 //! wrong. After a `fork` the child can read a map of its parent and no more.
 
+#![deny(unsafe_code)]
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("CMap needs 64-bit addresses: it reserves large ranges of them");
 

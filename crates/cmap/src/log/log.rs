@@ -170,6 +170,37 @@ impl Log {
         }
     }
 
+    /// The value of the entry at `at`, which the pin can see, if `key` is its key.
+    #[inline]
+    pub(crate) fn value_of<'p>(
+        pool: &'p Pool,
+        at: Location,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        let start = pool.arena().bytes(at, GRANULE, pin);
+        let Some((header, key_len, value_len)) = entry::ordinary(start) else {
+            return Self::value_of_slow(pool, at, key, pin);
+        };
+        if key_len != key.len() {
+            return None;
+        }
+        let all = pool.arena().bytes(at, header + key_len + value_len, pin);
+        let (own, value) = all[header..].split_at(key_len);
+        entry::same(own, key).then_some(value)
+    }
+
+    #[cold]
+    fn value_of_slow<'p>(
+        pool: &'p Pool,
+        at: Location,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        let entry = Self::entry(pool, at, pin);
+        (entry.key == key).then_some(entry.value)
+    }
+
     #[inline]
     fn record(pool: &Pool, at: Location, pin: &Pin) -> Record {
         let start = pool.arena().bytes(at, GRANULE, pin);

@@ -163,6 +163,15 @@ mod real {
             unsafe { core::slice::from_raw_parts(from, count) }
         }
 
+        /// The line of a block at `offset`.
+        #[inline]
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
+            let from = self.at(offset, size_of::<Line>()).cast::<Line>();
+            debug_assert!(offset % size_of::<Line>() == 0);
+            // SAFETY: Within-range, Words-are-words, Pinned-stays.
+            unsafe { &*from }
+        }
+
         /// Asks the processor for the line at `at`.
         #[inline]
         pub(crate) fn prefetch(&self, at: Location) {
@@ -302,6 +311,16 @@ mod model {
 
         pub(crate) fn lines<'p>(&'p self, at: Location, count: usize, _pin: &'p Pin) -> &'p [Line] {
             &self.blocks.lock().unwrap()[&at.offset()][..count]
+        }
+
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
+            let blocks = self.blocks.lock().unwrap();
+            let block = blocks
+                .iter()
+                .filter(|(start, _)| **start <= offset)
+                .max_by_key(|(start, _)| **start);
+            let (start, lines) = block.expect("a line of a block");
+            &lines[(offset - start) / 64]
         }
 
         pub(crate) fn prefetch(&self, _at: Location) {}

@@ -10,7 +10,7 @@
 //!
 //! Everything here is a slow path (once per chunk, table or extent), under one mutex.
 
-use super::blocks::Blocks;
+use super::blocks::{BLOCK_UNITS_MAX, Blocks};
 use super::chunk::{Arena, ChunkState, Descriptor, Line};
 use super::epoch::{Pin, Quiesced, domain};
 use super::extents::{Extents, NoRun};
@@ -130,6 +130,14 @@ impl Pool {
                 .block_bytes
                 .iter()
                 .all(|b| b % 64 == 0 && *b <= config.chunk_bytes)
+        );
+        let this_many = |bytes: &usize| bytes / config.block_bytes[0].min(config.block_bytes[1]);
+        assert!(
+            config
+                .block_bytes
+                .iter()
+                .map(this_many)
+                .all(|n| n <= BLOCK_UNITS_MAX / 2)
         );
         domain().prepare();
         const CHUNKS_MIN: usize = 16;
@@ -478,8 +486,17 @@ impl Pool {
 
     // --- blocks ---
 
-    fn blocks_per_chunk(&self, class: BlockClass) -> usize {
-        self.config.chunk_bytes / self.config.block_bytes[class as usize]
+    /// Bytes of the unit of which both sizes of blocks are multiples.
+    fn unit_bytes(&self) -> usize {
+        let [mut a, mut b] = self.config.block_bytes;
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+
+    fn units(&self, class: BlockClass) -> usize {
+        self.config.block_bytes[class as usize] / self.unit_bytes()
     }
 
     /// A block whose first `lines` lines are zero.
@@ -491,10 +508,11 @@ impl Pool {
     ) -> Result<Location, Refused> {
         let mut state = self.state.lock();
         self.request(lines * size_of::<Line>())?;
-        let (id, number) = match state.blocks.take(class as u8) {
+        let count = self.units(class);
+        let (id, first) = match state.blocks.take(count) {
             Some(block) => block,
             None => {
-                let total = self.blocks_per_chunk(class);
+                let total = self.config.chunk_bytes / self.unit_bytes();
                 let free = state.blocks.prepare(total)?;
                 let side = if state.blocks.chunk_count() == 0 {
                     Side::Small
@@ -506,16 +524,15 @@ impl Pool {
                 descriptor
                     .state
                     .store(ChunkState::Blocks as u32, Ordering::Relaxed);
-                let place = state.blocks.add(id, class as u8, total, free);
+                let place = state.blocks.add(id, total, free);
                 descriptor.place.store(place as u32, Ordering::Relaxed);
-                state.blocks.take(class as u8).ok_or(Refused::System {
+                state.blocks.take(count).ok_or(Refused::System {
                     bytes: lines * size_of::<Line>(),
                 })?
             }
         };
         drop(state);
-        let at =
-            Location::at(self.chunk_start(id) + number * self.config.block_bytes[class as usize]);
+        let at = Location::at(self.chunk_start(id) + first * self.unit_bytes());
         self.arena.zero_lines(at, lines);
         Ok(at)
     }
@@ -524,9 +541,9 @@ impl Pool {
     pub(crate) fn give_block(&self, at: Location, class: BlockClass, _no_pin_sees_it: &Quiesced) {
         let mut state = self.state.lock();
         let id = self.chunk_of(at);
-        let number = (at.offset() - self.chunk_start(id)) / self.config.block_bytes[class as usize];
+        let first = (at.offset() - self.chunk_start(id)) / self.unit_bytes();
         let place = self.arena.descriptor(id).place.load(Ordering::Relaxed);
-        if state.blocks.give(place as usize, number) {
+        if state.blocks.give(place as usize, first, self.units(class)) {
             self.give_chunk_locked(&mut state, id);
         }
     }
@@ -661,13 +678,11 @@ impl Pool {
         while self.return_one(&mut state) {
             bytes += self.config.chunk_bytes;
         }
-        let page = os::page_size();
-        for (id, class, number) in state.blocks.free_blocks() {
-            let size = self.config.block_bytes[class as usize];
-            let start = self.chunk_start(id) + number * size;
-            let pages = start.next_multiple_of(page)..(start + size) / page * page;
-            if !pages.is_empty() {
-                self.give_back(pages.start, pages.len());
+        let (page, unit_bytes) = (os::page_size(), self.unit_bytes());
+        for (id, unit) in state.blocks.free_units() {
+            let start = self.chunk_start(id) + unit * unit_bytes;
+            if start % page == 0 && unit_bytes % page == 0 {
+                self.give_back(start, unit_bytes);
             }
         }
         bytes
@@ -686,8 +701,7 @@ impl Pool {
     /// Bytes of block chunks, and of the blocks in use in them.
     pub(crate) fn block_usage(&self) -> (usize, usize) {
         let state = self.state.lock();
-        let used = state.blocks.used();
-        let used = used[0] * self.config.block_bytes[0] + used[1] * self.config.block_bytes[1];
+        let used = state.blocks.used() * self.unit_bytes();
         (state.blocks.chunk_count() * self.config.chunk_bytes, used)
     }
 

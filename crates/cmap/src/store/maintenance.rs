@@ -16,6 +16,8 @@ use crate::memory::{Quiesced, Refused, domain};
 
 /// Chunks of a replaced generation that one call gives back.
 const CHUNKS_AT_ONCE: usize = 4;
+/// Retired bytes after which a grace attempt is due: some thirty tables, or any chunk.
+const LIMBO_BYTES: usize = 256 << 10;
 /// Rounds of making room under a limit before a call is refused.
 const RELIEF_ROUNDS: usize = 16;
 /// Dead share, in 1/256, beyond which copying is stepped up.
@@ -122,14 +124,12 @@ impl<S> Store<S> {
         // Small maps look often: a few retired tables are much of them.
         let chunk = self.pool.config().chunk_bytes;
         let pin = self.pin();
-        let mapped = self
-            .generation
-            .load(&pin)
-            .map_or(0, |generation| generation.log.chunk_count() * chunk);
+        let generation = self.generation.load(&pin);
+        let mapped = generation.map_or(0, |generation| generation.log.chunk_count() * chunk);
         if mapped <= 2 * chunk {
             0
         } else {
-            (mapped / 16).min(chunk)
+            (mapped / 16).min(LIMBO_BYTES)
         }
     }
 

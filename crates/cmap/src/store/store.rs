@@ -179,22 +179,15 @@ impl<S: BuildHasher> Store<S> {
     pub(crate) fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         let hash = self.hash(key);
         let generation = self.generation.load(pin)?;
-        let mut value: &[u8] = &[];
-        generation.index.find(
-            &self.pool,
-            pin,
-            hash,
-            || hash::second(key),
-            |at| {
-                let entry = self.entry(at, pin);
-                let is_it = entry.key == key;
-                if is_it {
-                    value = entry.value;
-                }
-                is_it
-            },
-        )?;
-        Some(value)
+        let mut value = None;
+        let is_it = |at| {
+            value = Log::value_of(&self.pool, at, key, pin);
+            value.is_some()
+        };
+        generation
+            .index
+            .find(&self.pool, pin, hash, || hash::second(key), is_it)?;
+        value
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::sync::Backoff;
 use crate::index::{Found, Made, NoRoom};
-use crate::log::{Appended, Keeper};
+use crate::log::{Appended, Keeper, Log};
 use crate::memory::{Location, Pin, Refused, Who};
 
 /// When a write goes ahead.
@@ -43,6 +43,9 @@ pub(crate) enum Refusal {
         bytes: usize,
     },
 }
+
+/// Of the new keys of a bucket that spilled, how many try first whether a rebuild makes room by now.
+const RETRY_ONE_IN: u64 = 64;
 
 /// An appended entry that gives its bytes back unless it is published.
 struct Unpublished<'a, S> {
@@ -118,7 +121,7 @@ impl<S: BuildHasher> Store<S> {
             who: Who::Writer,
         };
         let is_current = || self.generation.is(generation);
-        let is_it = |at: Location| self.entry(at, pin).key == key;
+        let is_it = |at| Log::value_of(&self.pool, at, key, pin).is_some();
         let second = || hash::second(key);
         let mut backoff = Backoff::new();
         let mut may_spill = false;
@@ -142,7 +145,9 @@ impl<S: BuildHasher> Store<S> {
                 return Ok((Attempt::Wrote(Wrote::Replaced), owed));
             }
             let mut stored = locked.insert(appended.at);
-            if stored.is_err() && (may_spill || locked.is_spilled()) {
+            // A bucket that spilled once goes on doing so, but for a try at a rebuild now and then.
+            let spills = may_spill || locked.is_spilled() && appended.at.bits() % RETRY_ONE_IN != 0;
+            if stored.is_err() && spills {
                 may_spill = true;
                 stored = locked.insert_spilled(second(), appended.at);
             }
@@ -181,7 +186,7 @@ impl<S: BuildHasher> Store<S> {
             let Some(mut locked) = generation.index.lock(&self.pool, &pin, hash, is_current) else {
                 continue;
             };
-            let is_it = |at: Location| self.entry(at, &pin).key == key;
+            let is_it = |at| Log::value_of(&self.pool, at, key, &pin).is_some();
             let found: Found<'_> = locked.find(|| hash::second(key), is_it)?;
             locked.remove(&found);
             drop(locked);
