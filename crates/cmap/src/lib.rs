@@ -52,3 +52,8 @@ pub use map::{
     Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory,
     Pinned, PoolConfig, PoolUsage, Stats,
 };
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
