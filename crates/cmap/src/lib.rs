@@ -1,7 +1,7 @@
 //! A concurrent in-memory map of byte keys to byte values, for very many entries.
 //!
-//! Entries lie packed in memory-mapped chunks, outside the heap, with 3 bytes of header and about 12 of index each. Reads
-//! take no lock and copy nothing; memory follows the live data down and obeys a hard limit; no single-key operation does
+//! Entries lie packed in memory-mapped chunks, outside the heap, with 3 bytes of header and about 12 of index each. Look-ups
+//! take no lock and need no copy; memory follows the live data down and obeys a hard limit; no single-key operation does
 //! work proportional to the size of the map.
 //!
 //! ```
@@ -52,3 +52,8 @@ pub use map::{
     Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory,
     Pinned, PoolConfig, PoolUsage, Stats,
 };
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

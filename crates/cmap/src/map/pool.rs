@@ -40,8 +40,8 @@ pub struct PoolConfig {
     /// Whether larger maps use huge pages where the system grants them. `true` by default.
     pub huge_pages: bool,
     /// Bytes of address space to reserve, at most 4 TiB; no memory is used for them. By default four times the limit, or
-    /// four times the machine's memory; less where the system refuses that much. A quarter of it can hold small maps, a
-    /// quarter large ones, and half of it large entries.
+    /// four times the machine's memory; less where the system refuses that much. Half of it is for chunks (a quarter with
+    /// small pages, a quarter with huge ones; either serves when the other is used up), half for entries with pages of their own.
     pub address_space: Option<usize>,
 }
 
@@ -141,7 +141,8 @@ impl ChunkPool {
     /// them meets no page faults.
     ///
     /// # Errors
-    /// [`Error::Full`] or [`Error::OutOfMemory`]; nothing more is resident then.
+    /// [`Error::Full`], [`Error::OutOfMemory`], or [`Error::CapacityOverflow`] if no pool could hold that: nothing more is
+    /// resident then. [`Error::Forked`] if the pool is one of this process's parent.
     pub fn preallocate(&self, bytes: usize) -> Result<(), Error> {
         if self.0.is_foreign() {
             return Err(Error::Forked);
