@@ -17,6 +17,7 @@
 
 use super::epoch::Pin;
 use super::location::{ChunkId, Location};
+#[cfg(not(cmap_loom))]
 use crate::base::os::Reservation;
 use crate::base::sync::{AtomicU32, AtomicU64};
 
@@ -163,6 +164,10 @@ mod real {
             unsafe { core::slice::from_raw_parts(from, count) }
         }
 
+        /// What lies in `offset..offset + len` was given back. Only a checker cares.
+        #[inline]
+        pub(crate) fn gone(&self, _offset: usize, _len: usize) {}
+
         /// Asks the processor for the line at `at`.
         #[inline]
         pub(crate) fn prefetch(&self, at: Location) {
@@ -197,23 +202,70 @@ fn prefetch(line: *const u8) {
 #[cfg(cmap_loom)]
 pub(crate) use model::Arena;
 
-/// The arena under loom: every block is an array of loom's atomics, every entry a plain copy that loom watches.
+/// The arena under loom: the words of a block are loom's atomics, and each granule of an entry has a cell that loom watches.
+/// What is given back is overwritten, and may only be by one who comes after every look at it.
 #[cfg(cmap_loom)]
 mod model {
     use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Line, Location, Pin};
-    use std::collections::HashMap;
+    use crate::memory::location::GRANULE;
+    use core::ptr::NonNull;
+    use loom::cell::UnsafeCell;
+    use std::collections::BTreeMap;
     use std::io;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-    struct Written {
-        bytes: Box<[u8]>,
-        watch: loom::cell::UnsafeCell<()>,
+    const GONE: u8 = 0xEE;
+
+    /// Bytes of the range, by the chunks that were ever written to.
+    struct Memory {
+        chunk_bytes: usize,
+        chunks: BTreeMap<usize, NonNull<[u8]>>,
+        /// By granule; `true` while it belongs to somebody.
+        granules: BTreeMap<usize, (bool, UnsafeCell<()>)>,
+        /// By offset. A block that is given back stays in `buried` until the arena is dropped.
+        blocks: BTreeMap<usize, NonNull<[Line]>>,
+        buried: Vec<NonNull<[Line]>>,
+    }
+
+    // SAFETY: the pointers are to boxes of the arena's own, which loom's threads, all on one thread of the system, share.
+    unsafe impl Send for Memory {}
+
+    impl Memory {
+        fn granules(at: usize, len: usize) -> core::ops::Range<usize> {
+            at / GRANULE..(at + len).div_ceil(GRANULE)
+        }
+
+        /// The address of `at`, which is written or read within one chunk.
+        fn address(&mut self, at: usize, len: usize) -> *mut u8 {
+            let (number, within) = (at / self.chunk_bytes, at % self.chunk_bytes);
+            assert!(within + len <= self.chunk_bytes, "Within-one-chunk");
+            let bytes = self.chunk_bytes;
+            let chunk = self.chunks.entry(number).or_insert_with(|| {
+                let chunk = vec![GONE; bytes].into_boxed_slice();
+                NonNull::from(Box::leak(chunk))
+            });
+            chunk.cast::<u8>().as_ptr().wrapping_add(within)
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            for chunk in core::mem::take(&mut self.chunks).into_values() {
+                // SAFETY: leaked from a box in `address`, and the arena is gone.
+                drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+            }
+            let blocks = core::mem::take(&mut self.blocks).into_values();
+            for block in blocks.chain(core::mem::take(&mut self.buried)) {
+                // SAFETY: leaked from a box in `zero_lines`, and the arena is gone.
+                drop(unsafe { Box::from_raw(block.as_ptr()) });
+            }
+        }
     }
 
     pub(crate) struct Arena {
-        descriptors: Vec<Descriptor>,
-        blocks: Mutex<HashMap<usize, &'static [Line]>>,
-        entries: Mutex<HashMap<usize, &'static Written>>,
+        /// Made when they are first asked for: most chunks are never used.
+        descriptors: Box<[OnceLock<Descriptor>]>,
+        memory: Mutex<Memory>,
     }
 
     impl core::fmt::Debug for Arena {
@@ -223,61 +275,61 @@ mod model {
     }
 
     impl Arena {
-        pub(crate) fn new(chunks: usize, _chunk_bytes: usize) -> io::Result<Self> {
-            let descriptors = (0..chunks)
-                .map(|_| Descriptor {
-                    live: AtomicU64::new(0),
-                    walked: AtomicU64::new(0),
-                    state: AtomicU32::new(0),
-                    open: AtomicU32::new(0),
-                    pins: AtomicU32::new(0),
-                    place: AtomicU32::new(0),
-                    next: AtomicU32::new(0),
-                })
-                .collect();
+        // A `Result`, as where the system may refuse.
+        pub(crate) fn new(chunks: usize, chunk_bytes: usize) -> io::Result<Self> {
             Ok(Self {
-                descriptors,
-                blocks: Mutex::default(),
-                entries: Mutex::default(),
+                descriptors: (0..chunks).map(|_| OnceLock::new()).collect(),
+                memory: Mutex::new(Memory {
+                    chunk_bytes,
+                    chunks: BTreeMap::new(),
+                    granules: BTreeMap::new(),
+                    blocks: BTreeMap::new(),
+                    buried: Vec::new(),
+                }),
             })
         }
 
         pub(crate) fn none() -> Self {
-            Self {
-                descriptors: Vec::new(),
-                blocks: Mutex::default(),
-                entries: Mutex::default(),
-            }
+            Self::new(0, 1).expect("it asks the system for nothing")
+        }
+
+        fn memory(&self) -> MutexGuard<'_, Memory> {
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
-            let entries = self.entries.lock().unwrap();
-            // An entry is read in parts: find the write that covers `at`.
-            let (start, written) = entries
-                .iter()
-                .filter(|(start, written)| {
-                    **start <= at.offset() && at.offset() < **start + written.bytes.len()
-                })
-                .map(|(start, written)| (*start, *written))
-                .max_by_key(|(start, _)| *start)
-                .expect("bytes that were written");
-            drop(entries);
-            written.watch.with(|_| ());
-            let from = at.offset() - start;
-            let end = (from + len).min(written.bytes.len());
-            &written.bytes[from..end]
+            let mut memory = self.memory();
+            for granule in Memory::granules(at.offset(), len) {
+                let (is_written, watch) = memory
+                    .granules
+                    .get(&granule)
+                    .expect("Written-once is broken: bytes that nobody wrote are read");
+                assert!(
+                    is_written,
+                    "Pinned-stays is broken: bytes that were given back are read"
+                );
+                // loom reports a write that this look does not come after.
+                watch.with(|_| ());
+            }
+            let from = memory.address(at.offset(), len);
+            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody writes meanwhile.
+            unsafe { core::slice::from_raw_parts(from, len) }
         }
 
         pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-            let written = Box::leak(Box::new(Written {
-                bytes: bytes.into(),
-                watch: loom::cell::UnsafeCell::new(()),
-            }));
-            if let Some(old) = self.entries.lock().unwrap().insert(offset, written) {
-                // Space used again: loom reports it if a reader may still look.
-                old.watch.with_mut(|_| ());
+            let mut memory = self.memory();
+            for granule in Memory::granules(offset, bytes.len()) {
+                let (is_written, watch) = memory
+                    .granules
+                    .entry(granule)
+                    .or_insert_with(|| (true, UnsafeCell::new(())));
+                *is_written = true;
+                // loom reports a look that does not come before this write.
+                watch.with_mut(|_| ());
             }
-            written.watch.with_mut(|_| ());
+            let to = memory.address(offset, bytes.len());
+            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks meanwhile.
+            unsafe { core::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
         }
 
         pub(crate) fn write_if_any(&self, offset: usize, bytes: &[u8]) {
@@ -294,20 +346,58 @@ mod model {
         pub(crate) fn zero_lines(&self, at: Location, count: usize) {
             let line = |_| core::array::from_fn(|_| AtomicU64::new(0));
             let lines: Box<[Line]> = (0..count).map(line).collect();
-            self.blocks
-                .lock()
-                .unwrap()
-                .insert(at.offset(), Box::leak(lines));
+            let lines = NonNull::from(Box::leak(lines));
+            let before = self.memory().blocks.insert(at.offset(), lines);
+            assert!(before.is_none(), "a block is dealt out once");
         }
 
         pub(crate) fn lines<'p>(&'p self, at: Location, count: usize, _pin: &'p Pin) -> &'p [Line] {
-            &self.blocks.lock().unwrap()[&at.offset()][..count]
+            let block = self.memory().blocks.get(&at.offset()).copied();
+            let block = block.expect("Pinned-stays is broken: a table that was given back is read");
+            // SAFETY: it lives as long as the arena.
+            let lines: &[Line] = unsafe { block.as_ref() };
+            &lines[..count]
+        }
+
+        /// What lies in `offset..offset + len` is given back: it is overwritten, and never found again.
+        pub(crate) fn gone(&self, offset: usize, len: usize) {
+            let mut memory = self.memory();
+            let memory = &mut *memory;
+            for granule in Memory::granules(offset, len) {
+                if let Some((is_written, watch)) = memory.granules.get_mut(&granule) {
+                    *is_written = false;
+                    // loom reports a look that does not come before this.
+                    watch.with_mut(|_| ());
+                    let at = memory.chunks[&(granule * GRANULE / memory.chunk_bytes)];
+                    let at = at.cast::<[u8; GRANULE]>().as_ptr();
+                    let within = granule * GRANULE % memory.chunk_bytes / GRANULE;
+                    // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks.
+                    unsafe { at.wrapping_add(within).write([GONE; GRANULE]) };
+                }
+            }
+            if let Some(mut block) = memory.blocks.remove(&offset) {
+                memory.buried.push(block);
+                // SAFETY: it lives as long as the arena; Pinned-stays, which is what loom checks here.
+                let lines = unsafe { block.as_mut() };
+                for word in lines.iter_mut().flatten() {
+                    // loom reports an access that does not come before this, and each that comes later.
+                    word.with_mut(|word| *word = 0);
+                }
+            }
         }
 
         pub(crate) fn prefetch(&self, _at: Location) {}
 
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
-            &self.descriptors[id.0 as usize]
+            self.descriptors[id.0 as usize].get_or_init(|| Descriptor {
+                live: AtomicU64::new(0),
+                walked: AtomicU64::new(0),
+                state: AtomicU32::new(0),
+                open: AtomicU32::new(0),
+                pins: AtomicU32::new(0),
+                place: AtomicU32::new(0),
+                next: AtomicU32::new(0),
+            })
         }
     }
 }

@@ -448,6 +448,7 @@ impl Pool {
 
     fn give_chunk_locked(&self, state: &mut State, id: ChunkId) {
         let chunk = self.config.chunk_bytes;
+        self.arena.gone(self.chunk_start(id), chunk);
         self.arena
             .descriptor(id)
             .state
@@ -516,6 +517,8 @@ impl Pool {
     pub(crate) fn give_block(&self, at: Location, class: BlockClass, _no_pin_sees_it: &Quiesced) {
         let mut state = self.state.lock();
         let id = self.chunk_of(at);
+        self.arena
+            .gone(at.offset(), self.config.block_bytes[class as usize]);
         let number = (at.offset() - self.chunk_start(id)) / self.config.block_bytes[class as usize];
         let place = self.arena.descriptor(id).place.load(Ordering::Relaxed);
         if state.blocks.give(place as usize, number) {
@@ -579,6 +582,7 @@ impl Pool {
     pub(crate) fn give_extent(&self, at: Location, bytes: usize, _no_pin_sees_it: &Quiesced) {
         let charged = self.extent_bytes(bytes);
         // Before anybody else can have the addresses.
+        self.arena.gone(at.offset(), charged);
         self.give_back(at.offset(), charged);
         let mut state = self.state.lock();
         let start = (at.offset() - self.extent_region.start) / self.extent_unit;
