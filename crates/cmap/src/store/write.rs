@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::sync::Backoff;
 use crate::index::{Found, Made, NoRoom};
-use crate::log::{Appended, Keeper};
+use crate::log::{Appended, Keeper, Log};
 use crate::memory::{Location, Pin, Refused, Who};
 
 /// When a write goes ahead.
@@ -224,7 +224,8 @@ impl<S: BuildHasher> Store<S> {
         hash: u64,
         from: Location,
     ) -> Result<bool, Refused> {
-        let entry = self.entry(from, pin);
+        // Not its value: it may not be published yet.
+        let entry = Log::head(&self.pool, from, pin);
         let second = || hash::second(entry.key);
         let is_it = |at: Location| at == from;
         // A look without the lock: most that are dead end here.
