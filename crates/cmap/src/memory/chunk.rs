@@ -202,12 +202,11 @@ fn prefetch(line: *const u8) {
 #[cfg(cmap_loom)]
 pub(crate) use model::Arena;
 
-/// The arena under loom: the words of a block are loom's atomics, and each granule of an entry has a cell that loom watches.
+/// The arena under loom: the words of a block are loom's atomics, and each part of an entry has a cell that loom watches.
 /// What is given back is overwritten, and may only be by one who comes after every look at it.
 #[cfg(cmap_loom)]
 mod model {
     use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Line, Location, Pin};
-    use crate::memory::location::GRANULE;
     use core::ptr::NonNull;
     use loom::cell::UnsafeCell;
     use std::collections::BTreeMap;
@@ -216,12 +215,19 @@ mod model {
 
     const GONE: u8 = 0xEE;
 
+    struct Part {
+        end: usize,
+        /// It was not given back.
+        is_there: bool,
+        watch: UnsafeCell<()>,
+    }
+
     /// Bytes of the range, by the chunks that were ever written to.
     struct Memory {
         chunk_bytes: usize,
         chunks: BTreeMap<usize, NonNull<[u8]>>,
-        /// By granule; `true` while it belongs to somebody.
-        granules: BTreeMap<usize, (bool, UnsafeCell<()>)>,
+        /// What was written at once, by where it starts. They do not overlap.
+        parts: BTreeMap<usize, Part>,
         /// By offset. A block that is given back stays in `buried` until the arena is dropped.
         blocks: BTreeMap<usize, NonNull<[Line]>>,
         buried: Vec<NonNull<[Line]>>,
@@ -231,8 +237,11 @@ mod model {
     unsafe impl Send for Memory {}
 
     impl Memory {
-        fn granules(at: usize, len: usize) -> core::ops::Range<usize> {
-            at / GRANULE..(at + len).div_ceil(GRANULE)
+        /// Where the parts that overlap `from..to` start.
+        fn overlapping(&self, from: usize, to: usize) -> Vec<usize> {
+            let before = self.parts.range(..to).rev();
+            let overlapping = before.take_while(|(_, part)| part.end > from);
+            overlapping.map(|(&start, _)| start).collect()
         }
 
         /// The address of `at`, which is written or read within one chunk.
@@ -282,7 +291,7 @@ mod model {
                 memory: Mutex::new(Memory {
                     chunk_bytes,
                     chunks: BTreeMap::new(),
-                    granules: BTreeMap::new(),
+                    parts: BTreeMap::new(),
                     blocks: BTreeMap::new(),
                     buried: Vec::new(),
                 }),
@@ -299,17 +308,17 @@ mod model {
 
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
             let mut memory = self.memory();
-            for granule in Memory::granules(at.offset(), len) {
-                let (is_written, watch) = memory
-                    .granules
-                    .get(&granule)
-                    .expect("Written-once is broken: bytes that nobody wrote are read");
-                assert!(
-                    is_written,
-                    "Pinned-stays is broken: bytes that were given back are read"
-                );
+            let first = memory.parts.range(..=at.offset()).next_back();
+            let (_, first) = first
+                .filter(|(_, part)| part.end > at.offset())
+                .expect("Written-once is broken: bytes that nobody wrote are read");
+            assert!(
+                first.is_there,
+                "Pinned-stays is broken: bytes that were given back are read"
+            );
+            for start in memory.overlapping(at.offset(), at.offset() + len) {
                 // loom reports a write that this look does not come after.
-                watch.with(|_| ());
+                memory.parts[&start].watch.with(|_| ());
             }
             let from = memory.address(at.offset(), len);
             // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody writes meanwhile.
@@ -317,25 +326,30 @@ mod model {
         }
 
         pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-            let mut memory = self.memory();
-            for granule in Memory::granules(offset, bytes.len()) {
-                let (is_written, watch) = memory
-                    .granules
-                    .entry(granule)
-                    .or_insert_with(|| (true, UnsafeCell::new(())));
-                *is_written = true;
-                // loom reports a look that does not come before this write.
-                watch.with_mut(|_| ());
+            if bytes.is_empty() {
+                return;
             }
+            let mut memory = self.memory();
+            for start in memory.overlapping(offset, offset + bytes.len()) {
+                // loom reports a look that does not come before this write.
+                let before = memory.parts.remove(&start);
+                before.inspect(|part| part.watch.with_mut(|_| ()));
+            }
+            let part = Part {
+                end: offset + bytes.len(),
+                is_there: true,
+                watch: UnsafeCell::new(()),
+            };
+            // As an act of its own: a new cell dates from the thread's last one.
+            part.watch.with_mut(|_| ());
+            memory.parts.insert(offset, part);
             let to = memory.address(offset, bytes.len());
             // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks meanwhile.
             unsafe { core::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
         }
 
         pub(crate) fn write_if_any(&self, offset: usize, bytes: &[u8]) {
-            if !bytes.is_empty() {
-                self.write(offset, bytes);
-            }
+            self.write(offset, bytes);
         }
 
         pub(crate) fn copy(&self, from: Location, to: Location, len: usize, pin: &Pin) {
@@ -362,18 +376,15 @@ mod model {
         /// What lies in `offset..offset + len` is given back: it is overwritten, and never found again.
         pub(crate) fn gone(&self, offset: usize, len: usize) {
             let mut memory = self.memory();
-            let memory = &mut *memory;
-            for granule in Memory::granules(offset, len) {
-                if let Some((is_written, watch)) = memory.granules.get_mut(&granule) {
-                    *is_written = false;
-                    // loom reports a look that does not come before this.
-                    watch.with_mut(|_| ());
-                    let at = memory.chunks[&(granule * GRANULE / memory.chunk_bytes)];
-                    let at = at.cast::<[u8; GRANULE]>().as_ptr();
-                    let within = granule * GRANULE % memory.chunk_bytes / GRANULE;
-                    // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks.
-                    unsafe { at.wrapping_add(within).write([GONE; GRANULE]) };
-                }
+            for start in memory.overlapping(offset, offset + len) {
+                let part = memory.parts.get_mut(&start).expect("just found");
+                part.is_there = false;
+                // loom reports a look that does not come before this.
+                part.watch.with_mut(|_| ());
+                let bytes = part.end - start;
+                let at = memory.address(start, bytes);
+                // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks.
+                unsafe { at.write_bytes(GONE, bytes) };
             }
             if let Some(mut block) = memory.blocks.remove(&offset) {
                 memory.buried.push(block);
