@@ -48,6 +48,14 @@ pub(crate) struct Entry<'p> {
     pub(crate) bytes: usize,
 }
 
+/// What a walk sees of an entry. The value of one that is not published may still be being written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'p> {
+    pub(crate) key: &'p [u8],
+    /// As in [`Entry`].
+    pub(crate) bytes: usize,
+}
+
 #[inline]
 fn value_length_bytes(value: usize) -> usize {
     match value {

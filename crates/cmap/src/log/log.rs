@@ -8,7 +8,7 @@
 //! Two streams, new entries and survivors of compaction, fill chunks of their own: what survived once is likely to survive
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
-use super::entry::{self, Entry, Record};
+use super::entry::{self, Entry, Head, Record};
 use super::lane::{Lane, Stretch, lock_any};
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, thread_hint};
 use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
@@ -209,6 +209,23 @@ impl Log {
             entry::decode(start)
         } else {
             entry::decode(pool.arena().bytes(at, header, pin))
+        }
+    }
+
+    /// The head of the entry at `at`, or the pad there, to the byte: what follows it may be being written.
+    fn record_in_walk(pool: &Pool, at: Location, pin: &Pin) -> Record {
+        let control = pool.arena().bytes(at, 1, pin)[0];
+        entry::decode(pool.arena().bytes(at, entry::header_length(control), pin))
+    }
+
+    /// What a walk may see of the entry at `at`, whether it is published or not.
+    pub(crate) fn head<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Head<'p> {
+        match Self::record_in_walk(pool, at, pin) {
+            Record::Entry { header, key, value } => Head {
+                key: &pool.arena().bytes(at, header + key, pin)[header..],
+                bytes: (header + key + value).next_multiple_of(GRANULE),
+            },
+            Record::Pad { .. } => unreachable!("a walk showed a pad at {at:?}"),
         }
     }
 
@@ -740,14 +757,14 @@ impl Log {
         pool: &'p Pool,
         walk: &mut Walk,
         pin: &'p Pin,
-    ) -> Option<(Location, Entry<'p>)> {
+    ) -> Option<(Location, Head<'p>)> {
         while walk.next < walk.end {
             let at = Location::at(walk.next);
-            match Self::record(pool, at, pin) {
+            match Self::record_in_walk(pool, at, pin) {
                 Record::Entry { .. } => {
-                    let entry = Self::entry(pool, at, pin);
-                    walk.next += entry.bytes;
-                    return Some((at, entry));
+                    let head = Self::head(pool, at, pin);
+                    walk.next += head.bytes;
+                    return Some((at, head));
                 }
                 Record::Pad { bytes } => walk.next += bytes,
             }

@@ -9,6 +9,10 @@ use crate::index::Geometry;
 
 pub use crate::store::Checked;
 
+#[cfg(cmap_loom)]
+#[path = "model.rs"]
+pub mod loom;
+
 /// A map in which the rare is frequent: chunks of 4 KiB, tables of 8 slots, compaction all the time, extents from 512
 /// bytes on, a pool of its own.
 pub fn tiny() -> Builder {

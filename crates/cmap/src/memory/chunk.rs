@@ -17,6 +17,7 @@
 
 use super::epoch::Pin;
 use super::location::{ChunkId, Location};
+#[cfg(not(cmap_loom))]
 use crate::base::os::Reservation;
 use crate::base::sync::{AtomicU32, AtomicU64};
 
@@ -172,6 +173,10 @@ mod real {
             unsafe { &*from }
         }
 
+        /// What lies in `offset..offset + len` was given back. Only a checker cares.
+        #[inline]
+        pub(crate) fn gone(&self, _offset: usize, _len: usize) {}
+
         /// Asks the processor for the line at `at`.
         #[inline]
         pub(crate) fn prefetch(&self, at: Location) {
@@ -206,23 +211,79 @@ fn prefetch(line: *const u8) {
 #[cfg(cmap_loom)]
 pub(crate) use model::Arena;
 
-/// The arena under loom: every block is an array of loom's atomics, every entry a plain copy that loom watches.
+/// The arena under loom: the words of a block are loom's atomics, and each part of an entry has a cell that loom watches.
+/// What is given back is overwritten, and may only be by one who comes after every look at it.
 #[cfg(cmap_loom)]
 mod model {
     use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Line, Location, Pin};
-    use std::collections::HashMap;
+    use core::ptr::NonNull;
+    use loom::cell::UnsafeCell;
+    use std::collections::BTreeMap;
     use std::io;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-    struct Written {
-        bytes: Box<[u8]>,
-        watch: loom::cell::UnsafeCell<()>,
+    const GONE: u8 = 0xEE;
+
+    struct Part {
+        end: usize,
+        /// It was not given back.
+        is_there: bool,
+        watch: UnsafeCell<()>,
+    }
+
+    /// Bytes of the range, by the chunks that were ever written to.
+    struct Memory {
+        chunk_bytes: usize,
+        chunks: BTreeMap<usize, NonNull<[u8]>>,
+        /// What was written at once, by where it starts. They do not overlap.
+        parts: BTreeMap<usize, Part>,
+        /// By offset. A block that is given back stays in `buried` until the arena is dropped.
+        blocks: BTreeMap<usize, NonNull<[Line]>>,
+        buried: Vec<NonNull<[Line]>>,
+    }
+
+    // SAFETY: the pointers are to boxes of the arena's own, which loom's threads, all on one thread of the system, share.
+    unsafe impl Send for Memory {}
+
+    impl Memory {
+        /// Where the parts that overlap `from..to` start.
+        fn overlapping(&self, from: usize, to: usize) -> Vec<usize> {
+            let before = self.parts.range(..to).rev();
+            let overlapping = before.take_while(|(_, part)| part.end > from);
+            overlapping.map(|(&start, _)| start).collect()
+        }
+
+        /// The address of `at`, which is written or read within one chunk.
+        fn address(&mut self, at: usize, len: usize) -> *mut u8 {
+            let (number, within) = (at / self.chunk_bytes, at % self.chunk_bytes);
+            assert!(within + len <= self.chunk_bytes, "Within-one-chunk");
+            let bytes = self.chunk_bytes;
+            let chunk = self.chunks.entry(number).or_insert_with(|| {
+                let chunk = vec![GONE; bytes].into_boxed_slice();
+                NonNull::from(Box::leak(chunk))
+            });
+            chunk.cast::<u8>().as_ptr().wrapping_add(within)
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            for chunk in core::mem::take(&mut self.chunks).into_values() {
+                // SAFETY: leaked from a box in `address`, and the arena is gone.
+                drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+            }
+            let blocks = core::mem::take(&mut self.blocks).into_values();
+            for block in blocks.chain(core::mem::take(&mut self.buried)) {
+                // SAFETY: leaked from a box in `zero_lines`, and the arena is gone.
+                drop(unsafe { Box::from_raw(block.as_ptr()) });
+            }
+        }
     }
 
     pub(crate) struct Arena {
-        descriptors: Vec<Descriptor>,
-        blocks: Mutex<HashMap<usize, &'static [Line]>>,
-        entries: Mutex<HashMap<usize, &'static Written>>,
+        /// Made when they are first asked for: most chunks are never used.
+        descriptors: Box<[OnceLock<Descriptor>]>,
+        memory: Mutex<Memory>,
     }
 
     impl core::fmt::Debug for Arena {
@@ -232,67 +293,72 @@ mod model {
     }
 
     impl Arena {
-        pub(crate) fn new(chunks: usize, _chunk_bytes: usize) -> io::Result<Self> {
-            let descriptors = (0..chunks)
-                .map(|_| Descriptor {
-                    live: AtomicU64::new(0),
-                    walked: AtomicU64::new(0),
-                    state: AtomicU32::new(0),
-                    open: AtomicU32::new(0),
-                    pins: AtomicU32::new(0),
-                    place: AtomicU32::new(0),
-                    next: AtomicU32::new(0),
-                })
-                .collect();
+        // A `Result`, as where the system may refuse.
+        pub(crate) fn new(chunks: usize, chunk_bytes: usize) -> io::Result<Self> {
             Ok(Self {
-                descriptors,
-                blocks: Mutex::default(),
-                entries: Mutex::default(),
+                descriptors: (0..chunks).map(|_| OnceLock::new()).collect(),
+                memory: Mutex::new(Memory {
+                    chunk_bytes,
+                    chunks: BTreeMap::new(),
+                    parts: BTreeMap::new(),
+                    blocks: BTreeMap::new(),
+                    buried: Vec::new(),
+                }),
             })
         }
 
         pub(crate) fn none() -> Self {
-            Self {
-                descriptors: Vec::new(),
-                blocks: Mutex::default(),
-                entries: Mutex::default(),
-            }
+            Self::new(0, 1).expect("it asks the system for nothing")
+        }
+
+        fn memory(&self) -> MutexGuard<'_, Memory> {
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
-            let entries = self.entries.lock().unwrap();
-            // An entry is read in parts: find the write that covers `at`.
-            let (start, written) = entries
-                .iter()
-                .filter(|(start, written)| {
-                    **start <= at.offset() && at.offset() < **start + written.bytes.len()
-                })
-                .map(|(start, written)| (*start, *written))
-                .max_by_key(|(start, _)| *start)
-                .expect("bytes that were written");
-            drop(entries);
-            written.watch.with(|_| ());
-            let from = at.offset() - start;
-            let end = (from + len).min(written.bytes.len());
-            &written.bytes[from..end]
+            let mut memory = self.memory();
+            let first = memory.parts.range(..=at.offset()).next_back();
+            let (_, first) = first
+                .filter(|(_, part)| part.end > at.offset())
+                .expect("Written-once is broken: bytes that nobody wrote are read");
+            assert!(
+                first.is_there,
+                "Pinned-stays is broken: bytes that were given back are read"
+            );
+            for start in memory.overlapping(at.offset(), at.offset() + len) {
+                // loom reports a write that this look does not come after.
+                memory.parts[&start].watch.with(|_| ());
+            }
+            let from = memory.address(at.offset(), len);
+            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody writes meanwhile.
+            unsafe { core::slice::from_raw_parts(from, len) }
         }
 
         pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-            let written = Box::leak(Box::new(Written {
-                bytes: bytes.into(),
-                watch: loom::cell::UnsafeCell::new(()),
-            }));
-            if let Some(old) = self.entries.lock().unwrap().insert(offset, written) {
-                // Space used again: loom reports it if a reader may still look.
-                old.watch.with_mut(|_| ());
+            if bytes.is_empty() {
+                return;
             }
-            written.watch.with_mut(|_| ());
+            let mut memory = self.memory();
+            for start in memory.overlapping(offset, offset + bytes.len()) {
+                // loom reports a look that does not come before this write.
+                let before = memory.parts.remove(&start);
+                before.inspect(|part| part.watch.with_mut(|_| ()));
+            }
+            let part = Part {
+                end: offset + bytes.len(),
+                is_there: true,
+                watch: UnsafeCell::new(()),
+            };
+            // As an act of its own: a new cell dates from the thread's last one.
+            part.watch.with_mut(|_| ());
+            memory.parts.insert(offset, part);
+            let to = memory.address(offset, bytes.len());
+            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks meanwhile.
+            unsafe { core::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
         }
 
         pub(crate) fn write_if_any(&self, offset: usize, bytes: &[u8]) {
-            if !bytes.is_empty() {
-                self.write(offset, bytes);
-            }
+            self.write(offset, bytes);
         }
 
         pub(crate) fn copy(&self, from: Location, to: Location, len: usize, pin: &Pin) {
@@ -303,30 +369,67 @@ mod model {
         pub(crate) fn zero_lines(&self, at: Location, count: usize) {
             let line = |_| core::array::from_fn(|_| AtomicU64::new(0));
             let lines: Box<[Line]> = (0..count).map(line).collect();
-            self.blocks
-                .lock()
-                .unwrap()
-                .insert(at.offset(), Box::leak(lines));
+            let lines = NonNull::from(Box::leak(lines));
+            let before = self.memory().blocks.insert(at.offset(), lines);
+            assert!(before.is_none(), "a block is dealt out once");
         }
 
         pub(crate) fn lines<'p>(&'p self, at: Location, count: usize, _pin: &'p Pin) -> &'p [Line] {
-            &self.blocks.lock().unwrap()[&at.offset()][..count]
+            let block = self.memory().blocks.get(&at.offset()).copied();
+            let block = block.expect("Pinned-stays is broken: a table that was given back is read");
+            // SAFETY: it lives as long as the arena.
+            let lines: &[Line] = unsafe { block.as_ref() };
+            &lines[..count]
+        }
+
+        /// What lies in `offset..offset + len` is given back: it is overwritten, and never found again.
+        pub(crate) fn gone(&self, offset: usize, len: usize) {
+            let mut memory = self.memory();
+            for start in memory.overlapping(offset, offset + len) {
+                let part = memory.parts.get_mut(&start).expect("just found");
+                part.is_there = false;
+                // loom reports a look that does not come before this.
+                part.watch.with_mut(|_| ());
+                let bytes = part.end - start;
+                let at = memory.address(start, bytes);
+                // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks.
+                unsafe { at.write_bytes(GONE, bytes) };
+            }
+            if let Some(mut block) = memory.blocks.remove(&offset) {
+                memory.buried.push(block);
+                // SAFETY: it lives as long as the arena; Pinned-stays, which is what loom checks here.
+                let lines = unsafe { block.as_mut() };
+                for word in lines.iter_mut().flatten() {
+                    // loom reports an access that does not come before this, and each that comes later.
+                    word.with_mut(|word| *word = 0);
+                }
+            }
         }
 
         pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
-            let blocks = self.blocks.lock().unwrap();
-            let block = blocks
-                .iter()
-                .filter(|(start, _)| **start <= offset)
-                .max_by_key(|(start, _)| **start);
-            let (start, lines) = block.expect("a line of a block");
+            let blocks = &self.memory().blocks;
+            let before = blocks.iter().filter(|(start, _)| **start <= offset);
+            let block = before.max_by_key(|(start, _)| **start);
+            let (start, block) = block
+                .map(|(start, block)| (*start, *block))
+                .expect("a line of a block");
+            // SAFETY: it lives as long as the arena.
+            let lines: &[Line] = unsafe { block.as_ref() };
             &lines[(offset - start) / 64]
         }
 
         pub(crate) fn prefetch(&self, _at: Location) {}
 
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
-            &self.descriptors[id.0 as usize]
+            self.descriptors[id.0 as usize].get_or_init(|| Descriptor {
+                live: AtomicU64::new(0),
+                walked: AtomicU64::new(0),
+                state: AtomicU32::new(0),
+                open: AtomicU32::new(0),
+                pins: AtomicU32::new(0),
+                place: AtomicU32::new(0),
+                next: AtomicU32::new(0),
+            })
         }
     }
 }

@@ -29,6 +29,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::alloc::Layout;
 
+use super::watch::{Held, bury, hold, seen, unhold};
 use crate::base::os;
 use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -151,6 +152,13 @@ impl Drop for Exit {
             record.owned.store(false, Ordering::Release);
         }
     }
+}
+
+/// What [`Exit`] does, at the end of a thread's part in an execution: loom drops a thread's locals after those who wait for
+/// it go on, and all of them at once.
+#[cfg(cmap_loom)]
+pub(crate) fn leave() {
+    drop(Exit);
 }
 
 impl Domain {
@@ -298,7 +306,7 @@ impl Domain {
     }
 
     #[cold]
-    fn pin_fallback(&'static self) -> Pin {
+    pub(crate) fn pin_fallback(&'static self) -> Pin {
         // SeqCst: a full barrier between this pin and later loads; pairs with the barrier in `stamp`.
         let mut old = self.fallback.load(Ordering::SeqCst);
         loop {
@@ -485,33 +493,34 @@ impl Quiesced {
 }
 
 /// A pointer that readers follow under a pin and writers replace.
-pub(crate) struct Shared<T> {
-    at: AtomicPtr<T>,
+pub(crate) struct Shared<T: 'static> {
+    at: AtomicPtr<Held<T>>,
     _owns: PhantomData<T>,
 }
 
 /// What [`Shared::swap`] took out: nobody finds it any more, but pins may still see it.
-pub(crate) struct Unlinked<T>(NonNull<T>);
+pub(crate) struct Unlinked<T: 'static>(NonNull<Held<T>>);
 
 // SAFETY: it is a `Box<T>` whose readers may not be gone yet.
-unsafe impl<T: Send + Sync> Send for Unlinked<T> {}
+unsafe impl<T: Send + Sync + 'static> Send for Unlinked<T> {}
 // SAFETY: as above; a shared one shows only `&T`.
-unsafe impl<T: Send + Sync> Sync for Unlinked<T> {}
+unsafe impl<T: Send + Sync + 'static> Sync for Unlinked<T> {}
 
-impl<T> Unlinked<T> {
+impl<T: 'static> Unlinked<T> {
     /// Frees it.
     pub(crate) fn free(self, _no_pin_sees_it: &Quiesced) {
         // SAFETY: Boxed, and Pinned-stays by the proof.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        bury(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 
     pub(crate) fn get(&self) -> &T {
         // SAFETY: Boxed: alive until `free` consumes the only handle.
-        unsafe { self.0.as_ref() }
+        let held = unsafe { self.0.as_ref() };
+        seen(held)
     }
 }
 
-impl<T> Shared<T> {
+impl<T: 'static> Shared<T> {
     #[cfg(not(cmap_loom))]
     pub(crate) const fn empty() -> Self {
         Self {
@@ -531,7 +540,7 @@ impl<T> Shared<T> {
     pub(crate) fn new(value: Box<T>) -> Self {
         let this = Self::empty();
         // Relaxed: nobody else has it yet.
-        this.at.store(Box::into_raw(value), Ordering::Relaxed);
+        this.at.store(Box::into_raw(hold(value)), Ordering::Relaxed);
         this
     }
 
@@ -541,27 +550,28 @@ impl<T> Shared<T> {
         // Acquire: pairs with the Release in `swap` and `set_if_empty`: who finds it finds it initialised.
         let at = NonNull::new(self.at.load(Ordering::Acquire))?;
         // SAFETY: Boxed and Pinned-stays.
-        Some(unsafe { at.as_ref() })
+        let held = unsafe { at.as_ref() };
+        Some(seen(held))
     }
 
     /// Whether it still points to `value`.
     #[inline]
     pub(crate) fn is(&self, value: &T) -> bool {
         // Acquire: pairs with the Release in `swap`.
-        core::ptr::eq(self.at.load(Ordering::Acquire), value)
+        core::ptr::eq(self.at.load(Ordering::Acquire).cast(), value)
     }
 
     /// Replaces what it points to. The caller retires what it gets.
     #[must_use]
     pub(crate) fn swap(&self, new: Option<Box<T>>) -> Option<Unlinked<T>> {
-        let new = new.map_or(core::ptr::null_mut(), Box::into_raw);
+        let new = new.map_or(core::ptr::null_mut(), |new| Box::into_raw(hold(new)));
         // AcqRel: pairs with the Acquire in `load`, and with the Release by which the old value was stored.
         NonNull::new(self.at.swap(new, Ordering::AcqRel)).map(Unlinked)
     }
 
     /// Stores `new` where there is nothing; gives it back where there is something.
     pub(crate) fn set_if_empty(&self, new: Box<T>) -> Result<(), Box<T>> {
-        let new = Box::into_raw(new);
+        let new = Box::into_raw(hold(new));
         // Release: pairs with the Acquire in `load`.
         match self.at.compare_exchange(
             core::ptr::null_mut(),
@@ -571,12 +581,12 @@ impl<T> Shared<T> {
         ) {
             Ok(_) => Ok(()),
             // SAFETY: Boxed: just made from a box, and not stored.
-            Err(_) => Err(unsafe { Box::from_raw(new) }),
+            Err(_) => Err(unhold(unsafe { Box::from_raw(new) })),
         }
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T: 'static> Drop for Shared<T> {
     fn drop(&mut self) {
         if let Some(last) = self.swap(None) {
             // `&mut self`: no reader can follow this pointer any more.
@@ -601,97 +611,5 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
 }
 
 #[cfg(all(test, not(cmap_loom)))]
-mod tests {
-    use super::*;
-
-    /// A domain for one test: records are per thread and process, so each test looks at its own tag only.
-    fn tag() -> Tag {
-        Tag::fresh(domain())
-    }
-
-    #[test]
-    fn a_pin_holds_its_own_map_and_no_other() {
-        let (mine, other) = (tag(), tag());
-        let pin = domain().pin(mine);
-        let stamp = domain().stamp();
-        assert!(domain().oldest_pin(mine) <= stamp);
-        assert_eq!(domain().oldest_pin(other), u64::MAX);
-        drop(pin);
-        assert_eq!(domain().oldest_pin(mine), u64::MAX);
-    }
-
-    #[test]
-    fn a_pin_after_the_stamp_is_younger() {
-        let mine = tag();
-        let stamp = domain().stamp();
-        let pin = domain().pin(mine);
-        assert!(domain().oldest_pin(mine) > stamp);
-        drop(pin);
-    }
-
-    #[test]
-    fn nested_pins_drop_in_any_order_and_deep_ones_protect_everything() {
-        let (mine, other) = (tag(), tag());
-        let mut pins: Vec<Pin> = (0..NESTED + 3).map(|_| domain().pin(mine)).collect();
-        assert_ne!(
-            domain().oldest_pin(other),
-            u64::MAX,
-            "the fifth pin protects every map"
-        );
-        pins.drain(..NESTED);
-        assert_ne!(domain().oldest_pin(other), u64::MAX);
-        pins.remove(1);
-        pins.remove(1);
-        assert_ne!(domain().oldest_pin(mine), u64::MAX, "one deep pin is left");
-        pins.clear();
-        assert_eq!(domain().oldest_pin(mine), u64::MAX);
-    }
-
-    #[test]
-    fn the_fallback_protects_until_its_last_pin_ends() {
-        let mine = tag();
-        let first = domain().pin_fallback();
-        let second = domain().pin_fallback();
-        drop(first);
-        assert_ne!(domain().oldest_pin(mine), u64::MAX);
-        drop(second);
-        assert_eq!(domain().oldest_pin(mine), u64::MAX);
-    }
-
-    #[test]
-    fn records_are_reused_by_later_threads() {
-        for _ in 0..50 {
-            std::thread::spawn(|| drop(domain().pin(tag())))
-                .join()
-                .expect("thread");
-        }
-        assert!(
-            domain().record_count() < 40,
-            "{} records",
-            domain().record_count()
-        );
-    }
-
-    #[test]
-    fn a_leaked_pin_outlives_its_thread() {
-        let mine = tag();
-        std::thread::spawn(move || core::mem::forget(domain().pin(mine)))
-            .join()
-            .expect("thread");
-        assert_ne!(domain().oldest_pin(mine), u64::MAX);
-    }
-
-    #[test]
-    fn a_shared_pointer_swaps_and_frees() {
-        let mine = tag();
-        let shared = Shared::new(Box::new(1));
-        let pin = domain().pin(mine);
-        let one = shared.load(&pin).expect("set");
-        let old = shared.swap(Some(Box::new(2))).expect("set");
-        assert_eq!((*one, shared.load(&pin).copied()), (1, Some(2)));
-        assert!(!shared.is(one));
-        drop(pin);
-        old.free(&Quiesced::assert());
-        assert_eq!(shared.set_if_empty(Box::new(3)).map_err(|b| *b), Err(3));
-    }
-}
+#[path = "epoch_tests.rs"]
+mod tests;

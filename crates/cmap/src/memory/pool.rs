@@ -464,6 +464,7 @@ impl Pool {
 
     fn give_chunk_locked(&self, state: &mut State, id: ChunkId) {
         let chunk = self.config.chunk_bytes;
+        self.arena.gone(self.chunk_start(id), chunk);
         self.arena
             .descriptor(id)
             .state
@@ -541,6 +542,8 @@ impl Pool {
     pub(crate) fn give_block(&self, at: Location, class: BlockClass, _no_pin_sees_it: &Quiesced) {
         let mut state = self.state.lock();
         let id = self.chunk_of(at);
+        self.arena
+            .gone(at.offset(), self.config.block_bytes[class as usize]);
         let first = (at.offset() - self.chunk_start(id)) / self.unit_bytes();
         let place = self.arena.descriptor(id).place.load(Ordering::Relaxed);
         if state.blocks.give(place as usize, first, self.units(class)) {
@@ -604,6 +607,7 @@ impl Pool {
     pub(crate) fn give_extent(&self, at: Location, bytes: usize, _no_pin_sees_it: &Quiesced) {
         let charged = self.extent_bytes(bytes);
         // Before anybody else can have the addresses.
+        self.arena.gone(at.offset(), charged);
         self.give_back(at.offset(), charged);
         let mut state = self.state.lock();
         let start = (at.offset() - self.extent_region.start) / self.extent_unit;

@@ -97,13 +97,13 @@ impl<S: BuildHasher> Store<S> {
             let mut ahead = 0;
             let most = (RELOCATIONS_MAX - moved).min(LOOKS_MAX - looks);
             while count < most && (copied + ahead < budget || count == 0) {
-                let Some((at, entry)) = Log::step(&self.pool, current, pin) else {
+                let Some((at, head)) = Log::step(&self.pool, current, pin) else {
                     break;
                 };
-                let hash = self.hash(entry.key);
+                let hash = self.hash(head.key);
                 generation.index.prefetch(hash, &self.pool, pin);
                 batch[count] = Some((at, hash));
-                ahead += entry.bytes;
+                ahead += head.bytes;
                 count += 1;
             }
             if count == 0 {
@@ -119,7 +119,7 @@ impl<S: BuildHasher> Store<S> {
             }
             for &(at, hash) in batch[..count].iter().flatten() {
                 looks += 1;
-                let entry_bytes = self.entry(at, pin).bytes;
+                let entry_bytes = Log::head(&self.pool, at, pin).bytes;
                 match self.relocate(generation, pin, hash, at) {
                     Ok(true) => {
                         moved += 1;

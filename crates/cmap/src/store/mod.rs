@@ -9,6 +9,8 @@ mod check;
 mod compaction;
 mod generation;
 mod maintenance;
+#[cfg(cmap_loom)]
+mod model;
 mod scan;
 #[allow(clippy::module_inception)]
 mod store;

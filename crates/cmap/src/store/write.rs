@@ -213,7 +213,8 @@ impl<S: BuildHasher> Store<S> {
         hash: u64,
         from: Location,
     ) -> Result<bool, Refused> {
-        let entry = self.entry(from, pin);
+        // Not its value: it may not be published yet.
+        let entry = Log::head(&self.pool, from, pin);
         let second = || hash::second(entry.key);
         let is_it = |at: Location| at == from;
         // A look without the lock: most that are dead end here.

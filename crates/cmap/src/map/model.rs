@@ -1,0 +1,243 @@
+//! The inside as loom's models see it: epochs, limbo, and a store in the smallest geometry, without maintenance of its own.
+#![allow(missing_docs)]
+
+use core::hash::{BuildHasher, Hasher};
+
+use crate::base::sync::Arc;
+use crate::index::Geometry;
+use crate::memory::{self, domain};
+use crate::store::{Checked, Store, Tuning, When, Wrote};
+
+/// Ends a thread's part in an execution: what happens to its record when a thread ends.
+pub fn leave() {
+    memory::leave();
+}
+
+/// Ends an execution, when all other threads are joined.
+pub fn end() {
+    leave();
+    memory::empty_graveyard();
+}
+
+/// What a pin protects.
+#[derive(Clone, Copy)]
+pub struct Tag(memory::Tag);
+
+impl Tag {
+    pub fn fresh() -> Self {
+        Self(memory::Tag::fresh(domain()))
+    }
+
+    pub fn pin(self) -> Pin {
+        Pin(domain().pin(self.0))
+    }
+
+    /// A pin of a thread that can have no record.
+    pub fn pin_without_record(self) -> Pin {
+        Pin(domain().pin_fallback())
+    }
+}
+
+/// A promise to look.
+pub struct Pin(memory::Pin);
+
+/// A pointer that readers follow under a pin. loom watches what it points to.
+pub struct Shared<T: 'static>(memory::Shared<T>);
+
+impl<T> Shared<T> {
+    pub fn new(value: T) -> Self {
+        Self(memory::Shared::new(Box::new(value)))
+    }
+
+    pub fn load<'p>(&self, pin: &'p Pin) -> Option<&'p T> {
+        self.0.load(&pin.0)
+    }
+
+    /// Points elsewhere, and retires what it pointed to.
+    pub fn replace(&self, value: Option<T>, limbo: &Limbo<T>) {
+        if let Some(old) = self.0.swap(value.map(Box::new)) {
+            limbo.0.retire(old, 1);
+        }
+    }
+}
+
+/// What waits for pins.
+pub struct Limbo<T: 'static>(memory::Limbo<memory::Unlinked<T>>);
+
+impl<T> Limbo<T> {
+    pub fn new(tag: Tag, places: usize) -> Self {
+        let limbo = memory::Limbo::new(tag.0);
+        limbo.promise(places).expect("memory");
+        Self(limbo)
+    }
+
+    /// One grace attempt: how many things were freed.
+    pub fn attempt(&self) -> usize {
+        let Some((ripe, proof)) = self.0.attempt(domain(), |_| false) else {
+            return 0;
+        };
+        ripe.into_iter()
+            .flatten()
+            .map(|garbage| garbage.free(&proof))
+            .count()
+    }
+
+    /// For the owner of everything: frees what waits.
+    pub fn drain(&mut self) {
+        let (waiting, proof) = self.0.drain();
+        waiting.for_each(|garbage| garbage.free(&proof));
+    }
+}
+
+/// Keys are spread by their first byte alone: keys with the same one have equal hashes.
+pub struct FirstByte;
+
+pub struct FirstByteHasher(u64);
+
+impl Hasher for FirstByteHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.first().map_or(0, |&byte| u64::from(byte) << 56);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl BuildHasher for FirstByte {
+    type Hasher = FirstByteHasher;
+
+    fn build_hasher(&self) -> FirstByteHasher {
+        FirstByteHasher(0)
+    }
+}
+
+const CHUNK_BYTES: usize = 1024;
+const CHUNKS: usize = 16;
+
+/// Memory for maps.
+#[derive(Clone)]
+pub struct Pool(Arc<memory::Pool>);
+
+impl Pool {
+    pub fn new() -> Self {
+        let geometry = Geometry::TINY;
+        let config = memory::Config {
+            chunk_bytes: CHUNK_BYTES,
+            block_bytes: [geometry.half.bytes(), geometry.top.bytes()],
+            entry_bytes_max: CHUNK_BYTES / 2,
+            max_bytes: None,
+            keep_free: None,
+            huge_pages: false,
+            address_space: CHUNKS * CHUNK_BYTES,
+        };
+        Self(Arc::new(memory::Pool::new(config).expect("memory")))
+    }
+}
+
+/// A map of which every step of maintenance is a call.
+pub struct Map(Store<FirstByte>);
+
+impl Map {
+    pub fn new() -> Self {
+        Self::of(Pool::new(), true)
+    }
+
+    pub fn sharing(pool: &Pool) -> Self {
+        Self::of(pool.clone(), false)
+    }
+
+    fn of(pool: Pool, owns_pool: bool) -> Self {
+        let tuning = Tuning {
+            geometry: Geometry::TINY,
+            lanes: 1,
+            small_chunks: usize::MAX,
+            dead_share: 1,
+            dead_chunks_min: 0,
+            quantum: u64::MAX,
+            is_inline: false,
+            owns_pool,
+        };
+        Self(Store::new(FirstByte, pool.0, tuning))
+    }
+
+    pub fn pin(&self) -> Pin {
+        Pin(self.0.pin())
+    }
+
+    pub fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
+        self.0.get(key, &pin.0)
+    }
+
+    /// A value of one byte, without a pin of the caller's.
+    pub fn read(&self, key: &[u8]) -> Option<u8> {
+        let pin = self.pin();
+        self.get(key, &pin).map(|value| value[0])
+    }
+
+    /// Stores a value of one byte. Returns the one before.
+    pub fn put(&self, key: &[u8], value: u8) -> Option<u8> {
+        let mut old = None;
+        let wrote = self
+            .0
+            .write(key, &[value], When::Always, |value| old = Some(value[0]))
+            .expect("memory");
+        assert_eq!(wrote == Wrote::Replaced, old.is_some());
+        old
+    }
+
+    /// Whether it was absent.
+    pub fn put_if_absent(&self, key: &[u8], value: u8) -> bool {
+        let wrote = self.0.write(key, &[value], When::Absent, |_| ());
+        wrote.expect("memory") == Wrote::New
+    }
+
+    pub fn remove(&self, key: &[u8]) -> Option<u8> {
+        self.0.remove(key, |value| value[0])
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn clear(&self) {
+        self.0.clear();
+    }
+
+    pub fn seal(&self) {
+        self.0.seal();
+    }
+
+    pub fn compact_once(&self) -> bool {
+        self.0.compact_once()
+    }
+
+    pub fn reclaim(&self) -> bool {
+        self.0.reclaim()
+    }
+
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.waiting_bytes()
+    }
+
+    pub fn rebuild(&self, key: &[u8]) -> bool {
+        self.0.rebuild(key)
+    }
+
+    pub fn split(&self) {
+        self.0.split();
+    }
+
+    pub fn merge(&self, key: &[u8]) -> bool {
+        self.0.merge(key)
+    }
+
+    /// Every invariant that holds at rest.
+    #[track_caller]
+    pub fn check(&self) -> Checked {
+        match self.0.check() {
+            Ok(checked) => checked,
+            Err(broken) => panic!("{broken}"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Unit tests of the epochs, beside their file because that has no room left.
+
+use super::*;
+
+/// A domain for one test: records are per thread and process, so each test looks at its own tag only.
+fn tag() -> Tag {
+    Tag::fresh(domain())
+}
+
+#[test]
+fn a_pin_holds_its_own_map_and_no_other() {
+    let (mine, other) = (tag(), tag());
+    let pin = domain().pin(mine);
+    let stamp = domain().stamp();
+    assert!(domain().oldest_pin(mine) <= stamp);
+    assert_eq!(domain().oldest_pin(other), u64::MAX);
+    drop(pin);
+    assert_eq!(domain().oldest_pin(mine), u64::MAX);
+}
+
+#[test]
+fn a_pin_after_the_stamp_is_younger() {
+    let mine = tag();
+    let stamp = domain().stamp();
+    let pin = domain().pin(mine);
+    assert!(domain().oldest_pin(mine) > stamp);
+    drop(pin);
+}
+
+#[test]
+fn nested_pins_drop_in_any_order_and_deep_ones_protect_everything() {
+    let (mine, other) = (tag(), tag());
+    let mut pins: Vec<Pin> = (0..NESTED + 3).map(|_| domain().pin(mine)).collect();
+    assert_ne!(
+        domain().oldest_pin(other),
+        u64::MAX,
+        "the fifth pin protects every map"
+    );
+    pins.drain(..NESTED);
+    assert_ne!(domain().oldest_pin(other), u64::MAX);
+    pins.remove(1);
+    pins.remove(1);
+    assert_ne!(domain().oldest_pin(mine), u64::MAX, "one deep pin is left");
+    pins.clear();
+    assert_eq!(domain().oldest_pin(mine), u64::MAX);
+}
+
+#[test]
+fn the_fallback_protects_until_its_last_pin_ends() {
+    let mine = tag();
+    let first = domain().pin_fallback();
+    let second = domain().pin_fallback();
+    drop(first);
+    assert_ne!(domain().oldest_pin(mine), u64::MAX);
+    drop(second);
+    assert_eq!(domain().oldest_pin(mine), u64::MAX);
+}
+
+#[test]
+fn records_are_reused_by_later_threads() {
+    for _ in 0..50 {
+        std::thread::spawn(|| drop(domain().pin(tag())))
+            .join()
+            .expect("thread");
+    }
+    assert!(
+        domain().record_count() < 40,
+        "{} records",
+        domain().record_count()
+    );
+}
+
+#[test]
+fn a_leaked_pin_outlives_its_thread() {
+    let mine = tag();
+    std::thread::spawn(move || core::mem::forget(domain().pin(mine)))
+        .join()
+        .expect("thread");
+    assert_ne!(domain().oldest_pin(mine), u64::MAX);
+}
+
+#[test]
+fn a_shared_pointer_swaps_and_frees() {
+    let mine = tag();
+    let shared = Shared::new(Box::new(1));
+    let pin = domain().pin(mine);
+    let one = shared.load(&pin).expect("set");
+    let old = shared.swap(Some(Box::new(2))).expect("set");
+    assert_eq!((*one, shared.load(&pin).copied()), (1, Some(2)));
+    assert!(!shared.is(one));
+    drop(pin);
+    old.free(&Quiesced::assert());
+    assert_eq!(shared.set_if_empty(Box::new(3)).map_err(|b| *b), Err(3));
+}

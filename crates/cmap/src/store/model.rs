@@ -1,0 +1,64 @@
+//! What a model checker may ask of a store: single steps of maintenance, at the moment that the model chooses.
+//!
+//! Each is one call of what maintenance itself calls, with the choice of when taken out.
+
+use core::hash::BuildHasher;
+
+use super::compaction::Step;
+use super::store::Store;
+use crate::index::Made;
+use crate::log::Victims;
+
+impl<S: BuildHasher> Store<S> {
+    /// Closes every lane and seals the open chunks, so that these can be compacted.
+    pub(crate) fn seal(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            generation.log.close_lanes(&self.pool, self, true);
+        }
+    }
+
+    /// One step of compaction. `true` if it did something.
+    pub(crate) fn compact_once(&self) -> bool {
+        let pin = self.pin();
+        self.generation.load(&pin).is_some_and(|generation| {
+            let step = self.compact_step(generation, &pin, Victims::Again, usize::MAX, 0);
+            matches!(step, Step::Worked { .. })
+        })
+    }
+
+    /// Replaces the table of `key`, which is worn, by one of its size. `true` if it did.
+    pub(crate) fn rebuild(&self, key: &[u8]) -> bool {
+        let pin = self.pin();
+        self.generation.load(&pin).is_some_and(|generation| {
+            let made = self.with_context(&pin, |context| {
+                generation.index.make_room(context, self.hash(key))
+            });
+            made == Ok(Made::Room)
+        })
+    }
+
+    /// Splits tables until there are two at least.
+    pub(crate) fn split(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            let _ = self.with_context(&pin, |context| generation.index.reserve(context, 9));
+        }
+    }
+
+    /// Merges the table of `key` with its sibling. `true` if it did.
+    pub(crate) fn merge(&self, key: &[u8]) -> bool {
+        let pin = self.pin();
+        self.generation.load(&pin).is_some_and(|generation| {
+            let merged = self.with_context(&pin, |context| {
+                generation.index.try_merge(context, self.hash(key), 0, true)
+            });
+            merged == Ok(true)
+        })
+    }
+
+    /// Bytes that wait for pins.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.limbo.bytes()
+    }
+}

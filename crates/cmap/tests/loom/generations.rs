@@ -1,0 +1,73 @@
+//! Generations and whole maps: clearing and dropping against the operations that are under way.
+
+use std::sync::Arc;
+
+use crate::harness::{check, join, spawn};
+use cmap::internal::loom::{Map, Pool};
+
+const KEY: &[u8] = b"k";
+
+/// Before or after the clearing, and nothing in between; what was read stays as long as its pin.
+#[test]
+fn clear_against_put_and_get() {
+    check("clear_against_put_and_get", || {
+        let map = Arc::new(Map::new());
+        map.put(KEY, 1);
+        let (writer, reader) = (map.clone(), map.clone());
+        let writer = spawn(move || writer.put(KEY, 2));
+        let reader = spawn(move || {
+            let pin = reader.pin();
+            let seen = reader.get(KEY, &pin);
+            assert!(
+                seen.is_none_or(|value| value == [1] || value == [2]),
+                "{seen:?}"
+            );
+        });
+        map.clear();
+        map.reclaim();
+        let old = join(writer);
+        join(reader);
+        let left = map.read(KEY);
+        // Replaced, and cleared with the rest; or put after the clearing.
+        let allowed = [(Some(1), None), (None, Some(2))];
+        assert!(allowed.contains(&(old, left)), "{:?}", (old, left));
+        assert_eq!(map.check().entries, map.len());
+    });
+}
+
+#[test]
+fn first_puts_of_an_empty_map_against_each_other() {
+    check("first_puts_of_an_empty_map_against_each_other", || {
+        let map = Arc::new(Map::new());
+        let other = map.clone();
+        let other = spawn(move || other.put(b"a", 1));
+        assert_eq!(map.put(b"b", 2), None);
+        assert_eq!(join(other), None);
+        assert_eq!((map.read(b"a"), map.read(b"b")), (Some(1), Some(2)));
+        assert_eq!(map.check().entries, 2);
+    });
+}
+
+/// The last of two owners drops the map, whoever that is, after the other's last look.
+#[test]
+fn drop_of_the_map_against_the_last_pin() {
+    check("drop_of_the_map_against_the_last_pin", || {
+        let pool = Pool::new();
+        let map = loom::sync::Arc::new(Map::sharing(&pool));
+        map.put(KEY, 1);
+        let other = map.clone();
+        let other = spawn(move || {
+            let pin = other.pin();
+            assert_eq!(other.get(KEY, &pin), Some(&[1][..]));
+            drop(pin);
+            drop(other);
+        });
+        map.put(KEY, 2);
+        drop(map);
+        // What the dropped map had may be another's by now.
+        let next = Map::sharing(&pool);
+        next.put(KEY, 3);
+        join(other);
+        assert_eq!(next.read(KEY), Some(3));
+    });
+}
