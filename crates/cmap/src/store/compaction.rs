@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::generation::Generation;
 use super::store::Store;
-use crate::base::sync::Ordering;
+use crate::base::sync::{Ordering, rest};
 use crate::log::{Log, Victims};
 use crate::memory::{Location, Pin};
 
@@ -35,6 +35,8 @@ pub(crate) struct Done {
     pub(crate) freed: usize,
     /// Nothing is left to do at this target.
     pub(crate) is_all: bool,
+    /// Another thread was compacting, or there was no memory for survivors.
+    pub(crate) is_blocked: bool,
 }
 
 /// What one step came to.
@@ -146,7 +148,10 @@ impl<S: BuildHasher> Store<S> {
 
     /// Compacts down to a dead share of `dead_share`/256, or until `until`.
     pub(crate) fn compact(&self, until: Until, dead_share: usize, thorough: bool) -> Done {
+        /// How often to let the thread finish that is at a step.
+        const BLOCKED_MAX: u32 = 100;
         let mut done = Done::default();
+        let mut waits = 0;
         let started = Instant::now();
         let freed_before = self.counts.chunks_freed.load(Ordering::Relaxed);
         let chunk = self.pool.config().chunk_bytes;
@@ -202,7 +207,15 @@ impl<S: BuildHasher> Store<S> {
                     done.is_all = true;
                     break;
                 }
-                Step::Blocked => break,
+                Step::Blocked => {
+                    done.is_blocked = true;
+                    waits += 1;
+                    if waits > BLOCKED_MAX {
+                        break;
+                    }
+                    drop(pin);
+                    rest(Duration::ZERO);
+                }
             }
             if self.counts.compactions.load(Ordering::Relaxed) != compactions {
                 walks_left -= 1;
