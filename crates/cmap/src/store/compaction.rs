@@ -35,8 +35,8 @@ pub(crate) struct Done {
     pub(crate) freed: usize,
     /// Nothing is left to do at this target.
     pub(crate) is_all: bool,
-    /// Another thread was compacting, or there was no memory for survivors.
-    pub(crate) is_blocked: bool,
+    /// Another thread was compacting.
+    pub(crate) is_busy: bool,
 }
 
 /// What one step came to.
@@ -48,7 +48,9 @@ pub(super) enum Step {
     },
     /// No chunk is worth a walk.
     Idle,
-    /// No memory for survivors, or another thread is at it.
+    /// Another thread is at it.
+    Busy,
+    /// No memory for survivors.
     Blocked,
 }
 
@@ -75,7 +77,7 @@ impl<S: BuildHasher> Store<S> {
         random: u64,
     ) -> Step {
         let Some(mut walk) = generation.walk.try_lock() else {
-            return Step::Blocked;
+            return Step::Busy;
         };
         let log = &generation.log;
         if walk.is_none() {
@@ -149,7 +151,7 @@ impl<S: BuildHasher> Store<S> {
     /// Compacts down to a dead share of `dead_share`/256, or until `until`.
     pub(crate) fn compact(&self, until: Until, dead_share: usize, thorough: bool) -> Done {
         /// How often to let the thread finish that is at a step.
-        const BLOCKED_MAX: u32 = 100;
+        const BUSY_MAX: u32 = 100;
         let mut done = Done::default();
         let mut waits = 0;
         let started = Instant::now();
@@ -207,10 +209,11 @@ impl<S: BuildHasher> Store<S> {
                     done.is_all = true;
                     break;
                 }
-                Step::Blocked => {
-                    done.is_blocked = true;
+                Step::Blocked => break,
+                Step::Busy => {
+                    done.is_busy = true;
                     waits += 1;
-                    if waits > BLOCKED_MAX {
+                    if waits > BUSY_MAX {
                         break;
                     }
                     drop(pin);

@@ -284,7 +284,7 @@ impl<S: BuildHasher> Store<S> {
         // Where it gained nothing the last time, it waits for more to be dead.
         if dead >= chunk.max(self.futile.load(Ordering::Relaxed)) {
             let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
-            is_blocked |= done.is_blocked;
+            is_blocked |= done.is_busy;
             // Copies of a few nearly full chunks may not free a whole one yet.
             if in_use() < before || done.freed > done.bytes {
                 self.futile.store(0, Ordering::Relaxed);

@@ -43,7 +43,9 @@ impl<S: BuildHasher> Store<S> {
     pub(crate) fn split(&self) {
         let pin = self.pin();
         if let Some(generation) = self.generation.load(&pin) {
-            let _ = self.with_context(&pin, |context| generation.index.reserve(context, 9));
+            let _ = self.with_context(&pin, |context| {
+                generation.index.reserve(context, 9, 0, usize::MAX)
+            });
         }
     }
 
