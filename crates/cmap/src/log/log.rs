@@ -56,7 +56,8 @@ pub(crate) struct Log {
     small_chunks: usize,
     /// Bytes of extents, as the pool charges them.
     extent_bytes: AtomicUsize,
-    extent_dead: AtomicUsize,
+    /// What entries take of them.
+    extent_live: AtomicUsize,
 }
 
 /// How many bytes the log holds of what.
@@ -133,7 +134,7 @@ impl Log {
             chunks: Mutex::new(Vec::new()),
             small_chunks,
             extent_bytes: AtomicUsize::new(0),
-            extent_dead: AtomicUsize::new(0),
+            extent_live: AtomicUsize::new(0),
         })
     }
 
@@ -347,6 +348,7 @@ impl Log {
             .take_extent(bytes, who)
             .inspect_err(|_| keeper.unpromise())?;
         // Relaxed, here and below: figures.
+        self.extent_live.fetch_add(bytes, Ordering::Relaxed);
         self.extent_bytes
             .fetch_add(pool.extent_bytes(bytes), Ordering::Relaxed);
         write_head(at.offset());
@@ -563,6 +565,7 @@ impl Log {
     #[inline]
     pub(crate) fn unlinked(&self, pool: &Pool, keeper: &impl Keeper, at: Location, bytes: usize) {
         if pool.is_extent(at) {
+            self.extent_live.fetch_sub(bytes, Ordering::Relaxed);
             self.extent_bytes
                 .fetch_sub(pool.extent_bytes(bytes), Ordering::Relaxed);
             keeper.retire_extent(at, bytes);
@@ -643,8 +646,14 @@ impl Log {
         }
     }
 
+    /// The ends of extents' last pages.
+    pub(crate) fn extent_ends(&self) -> usize {
+        let live = self.extent_live.load(Ordering::Relaxed);
+        self.extent_bytes().saturating_sub(live)
+    }
+
     pub(crate) fn extent_bytes(&self) -> usize {
-        self.extent_bytes.load(Ordering::Relaxed) - self.extent_dead.load(Ordering::Relaxed)
+        self.extent_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes that lanes and streams may still deal out.
