@@ -13,7 +13,7 @@ use super::locked::rehash_all;
 use super::shape::{DEPTH_MAX, SLOTS, Shape, Spread};
 use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
-use crate::base::sync::Ordering;
+use crate::base::sync::{Backoff, Ordering};
 use crate::memory::{Location, Refused, Who};
 
 /// What making room came to.
@@ -284,6 +284,7 @@ impl Index {
         let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
         let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
         let mut hash = 0;
+        let mut backoff = Backoff::new();
         loop {
             let table = self.resolve(hash, context.pool, context.pin);
             if depth == 0 || table.depth() >= depth {
@@ -294,6 +295,7 @@ impl Index {
                 continue;
             }
             let Some(structural) = table.try_structural() else {
+                backoff.wait();
                 continue;
             };
             if self.root(context.pin).find(hash, context.pin) != table.entry {
