@@ -21,7 +21,6 @@ fn clear_against_put_and_get() {
             assert!(seen.is_none_or(|value| value == [1] || value == [2]), "{seen:?}");
         });
         map.clear();
-        map.reclaim();
         let old = join(writer);
         join(reader);
         let left = map.read(KEY);
