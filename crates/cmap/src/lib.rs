@@ -1,7 +1,7 @@
 //! A concurrent in-memory map of byte keys to byte values, for very many entries.
 //!
-//! Entries lie packed in memory-mapped chunks, outside the heap, with 3 bytes of header and about 12 of index each. Reads
-//! take no lock and copy nothing; memory follows the live data down and obeys a hard limit; no single-key operation does
+//! Entries lie packed in memory-mapped chunks, outside the heap, with 3 bytes of header and about 12 of index each. Look-ups
+//! take no lock and need no copy; memory follows the live data down and obeys a hard limit; no single-key operation does
 //! work proportional to the size of the map.
 //!
 //! ```
@@ -30,6 +30,8 @@
 //! between processes. With a hasher whose seed an attacker knows, lookups of the attacker's keys can become slow, never
 //! wrong. After a `fork` the child can read a map of its parent and no more.
 
+#![deny(unsafe_code)]
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("CMap needs 64-bit addresses: it reserves large ranges of them");
 
@@ -50,3 +52,8 @@ pub use map::{
     Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory,
     Pinned, PoolConfig, PoolUsage, Stats,
 };
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

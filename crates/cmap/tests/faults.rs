@@ -195,49 +195,6 @@ fn use_again(map: &CMap, model: &mut Model, told: &str) {
     settle(map);
 }
 
-/// A pool and a map that cannot be had are errors; afterwards they can.
-#[test]
-fn pools_and_maps_may_fail_to_come_about() {
-    alone("pools_and_maps_may_fail_to_come_about", || {
-        let mut faults = 0;
-        for sticky in [false, true] {
-            for n in 1..1_000 {
-                failing::plan(Plan {
-                    countdown: n,
-                    sticky,
-                });
-                let built = failing::faulty(|| {
-                    let pool = ChunkPool::new(PoolConfig {
-                        chunk_bytes: 64 << 10,
-                        ..PoolConfig::default()
-                    })?;
-                    let map = CMap::builder().pool(&pool).expected(100, 10_000).build()?;
-                    let limited = CMap::builder().max_bytes(16 << 20).build()?;
-                    Ok((pool, map, limited))
-                });
-                let injected = failing::end();
-                faults += injected;
-                match built {
-                    Ok((pool, map, limited)) => {
-                        assert!(
-                            map.insert(b"k", b"v").is_ok() && limited.insert(b"k", b"v").is_ok()
-                        );
-                        assert!(pool.usage().in_use > 0);
-                    }
-                    Err(error) => assert!(
-                        injected > 0 && matches!(error, Error::OutOfMemory { .. }),
-                        "{error:?}, allocation {n}"
-                    ),
-                }
-                if injected == 0 {
-                    break;
-                }
-            }
-        }
-        println!("pools_and_maps_may_fail_to_come_about: {faults} faults injected");
-    });
-}
-
 #[test]
 fn preallocate_may_fail() {
     for sticky in [false, true] {

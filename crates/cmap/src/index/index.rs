@@ -9,7 +9,7 @@ use super::rebuild;
 use super::shape::{Geometry, SLOTS};
 use super::slot::{self, Want};
 use super::spill::Spill;
-use super::table::{Table, TableRef};
+use super::table::{self, Table, TableRef};
 use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::memory::{Line, Location, Pin, Pool, Refused, Shared, Unlinked, Who};
 
@@ -86,6 +86,12 @@ impl Index {
         &self.counters
     }
 
+    /// Whether so few entries could do with far fewer tables.
+    pub(crate) fn looks_sparse(&self, entries: usize) -> bool {
+        let slots = self.table_bytes() / size_of::<u64>();
+        self.table_count() > 1 && entries * 3 < slots
+    }
+
     pub(crate) fn table_count(&self) -> usize {
         self.tables.load(Ordering::Relaxed)
     }
@@ -112,10 +118,9 @@ impl Index {
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64, pool: &Pool, pin: &Pin) {
         let entry = self.root(pin).find(hash, pin);
-        let bucket = entry.shape().spread(entry.depth(), hash).bucket;
-        pool.arena().prefetch(Location::at(
-            entry.at().offset() + (1 + bucket) * size_of::<Line>(),
-        ));
+        let bucket = entry.spread(hash).bucket;
+        let line = entry.at().offset() + (1 + bucket) * size_of::<Line>();
+        pool.arena().prefetch(Location::at(line));
     }
 
     // --- finding ---
@@ -130,34 +135,29 @@ impl Index {
         second: impl FnOnce() -> u64,
         mut is: impl FnMut(Location) -> bool,
     ) -> Option<Location> {
-        let table = self.resolve(hash, pool, pin);
-        let spread = table.spread(hash);
-        let home = table.bucket(spread.bucket);
+        let entry = self.root(pin).find(hash, pin);
+        let spread = entry.spread(hash);
+        let home = entry.bucket(spread.bucket, pool, pin);
         let want = Want::primary(spread.window);
         // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
-        let words: [u64; SLOTS] = core::array::from_fn(|n| home[n].load(Ordering::Relaxed));
-        let mut matches = 0u32;
-        for (n, &word) in words.iter().enumerate() {
-            matches |= u32::from(want.matches(word)) << n;
-        }
+        let mut matches = table::matching(home, want);
         while matches != 0 {
-            let n = matches.trailing_zeros() as usize;
-            matches &= matches - 1;
             // Acquire: pairs with the Release of the slot's store (Published-last).
-            let word = home[n].load(Ordering::Acquire);
-            if want.matches(word) {
-                if let Some(at) = Location::of_word(word) {
-                    if is(at) {
-                        return Some(at);
-                    }
+            let word = home[matches.trailing_zeros() as usize].load(Ordering::Acquire);
+            matches &= matches - 1;
+            // No longer a match: then the key was absent at this instant.
+            if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
+                if is(at) {
+                    return Some(at);
                 }
             }
         }
-        let class = slot::class_of(spread.window);
-        let filter = words[1 + class] & slot::FLAGS;
-        if filter | words[0] & slot::SPILL == 0 {
+        // Relaxed, both: they say where else to look, not what is there.
+        let filter = home[1 + slot::class_of(spread.window)].load(Ordering::Relaxed) & slot::FLAGS;
+        if filter | home[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
             return None;
         }
+        let table = Table::of(entry, pool, pin);
         self.find_beyond(pool, pin, &table, hash, filter, second, is)
     }
 
@@ -181,14 +181,15 @@ impl Index {
             let Some(number) = number.filter(|_| filter & flag != 0) else {
                 continue;
             };
-            for slot in table.overflow(number) {
+            let line = table.overflow(number);
+            let mut matches = table::matching(line, want);
+            while matches != 0 {
                 // Acquire: pairs with the Release of the slot's store (Published-last).
-                let word = slot.load(Ordering::Acquire);
-                if want.matches(word) {
-                    if let Some(at) = Location::of_word(word) {
-                        if is(at) {
-                            return Some(at);
-                        }
+                let word = line[matches.trailing_zeros() as usize].load(Ordering::Acquire);
+                matches &= matches - 1;
+                if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
+                    if is(at) {
+                        return Some(at);
                     }
                 }
             }
@@ -309,11 +310,42 @@ impl Index {
         Ok(())
     }
 
-    /// Every table, for the owner of everything.
-    pub(crate) fn for_each_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
-        self.for_each_main_table(pin, &mut f);
+    /// The table of a hash, and the first hash after its own; `None` after the last.
+    pub(crate) fn table_and_next(&self, hash: u64, pin: &Pin) -> (TableRef, Option<u64>) {
+        let table = self.root(pin).find(hash, pin);
+        let span = 1u64.checked_shl(64 - table.depth());
+        (
+            table,
+            span.and_then(|span| (hash & !(span - 1)).checked_add(span)),
+        )
+    }
+
+    /// The first slot of a table, from number `from` on, whose location is as wanted.
+    pub(crate) fn first_location(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        table: TableRef,
+        from: usize,
+        is_wanted: impl Fn(Location) -> bool,
+    ) -> Option<(usize, Location)> {
+        let table = Table::of(table, pool, pin);
+        let slots = table.slot_lines().iter().flatten().enumerate().skip(from);
+        slots
+            // Acquire: pairs with the Release of the slot's store (Published-last).
+            .filter_map(|(n, slot)| Some((n, Location::of_word(slot.load(Ordering::Acquire))?)))
+            .find(|&(_, at)| is_wanted(at))
+    }
+
+    pub(crate) fn for_each_spill_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
         for table in self.spill.tables(pool, pin) {
             f(table.entry);
         }
+    }
+
+    /// Every table, for the owner of everything.
+    pub(crate) fn for_each_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
+        self.for_each_main_table(pin, &mut f);
+        self.for_each_spill_table(pool, pin, f);
     }
 }

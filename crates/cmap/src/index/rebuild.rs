@@ -274,23 +274,25 @@ impl Index {
         }
     }
 
-    /// Makes tables enough for `entries`.
+    /// Makes tables enough for `entries`: splits at most `most` of them, from that of hash `from` on. Returns where to go on.
     pub(crate) fn reserve<K: IndexKeeper>(
         &self,
         context: &Context<'_, K>,
         entries: usize,
-    ) -> Result<(), Refused> {
+        from: u64,
+        most: usize,
+    ) -> Result<Option<u64>, Refused> {
         let half = self.geometry.half;
         let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
         let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
-        let mut hash = 0;
+        let mut hash = from;
         let mut backoff = Backoff::new();
-        loop {
+        for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
             if depth == 0 || table.depth() >= depth {
-                match self.next_table(context, hash) {
+                match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
-                    None => return Ok(()),
+                    None => return Ok(None),
                 }
                 continue;
             }
@@ -308,10 +310,11 @@ impl Index {
             };
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {
                 Ok(()) => structural.keep(),
-                Err(NotDone::NoRoom) => return Ok(()),
+                Err(NotDone::NoRoom) => return Ok(None),
                 Err(NotDone::Refused(refused)) => return Err(refused),
             }
         }
+        Ok(Some(hash))
     }
 
     /// Moves the table of `hash` to a fuller chunk of blocks, so that its own can empty.
@@ -330,13 +333,6 @@ impl Index {
             tables: 1,
         };
         self.replace_checked(context, &[table], hash, plan)
-    }
-
-    /// The first hash after those of `hash`'s table; `None` after the last.
-    pub(crate) fn next_table<K>(&self, context: &Context<'_, K>, hash: u64) -> Option<u64> {
-        let depth = self.root(context.pin).find(hash, context.pin).depth();
-        let span = 1u64.checked_shl(64 - depth)?;
-        (hash & !(span - 1)).checked_add(span)
     }
 
     fn replace_checked<K: IndexKeeper>(
@@ -370,7 +366,7 @@ impl Index {
         if !are_current {
             return Ok(false);
         }
-        match self.replace(context, sources, hash, plan, None, Who::Compactor) {
+        match self.replace(context, sources, hash, plan, None, Who::Writer) {
             Ok(()) => {
                 for right in rights.into_iter().flatten() {
                     right.keep();

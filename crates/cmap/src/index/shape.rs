@@ -121,7 +121,8 @@ impl Shape {
         self.words() * 8
     }
 
-    fn base(self, depth: u32) -> u32 {
+    /// First hash bit of the windows of a table.
+    pub(super) fn base(self, depth: u32) -> u32 {
         depth / PERIOD * PERIOD + fine_bits(self.primary() as u32)
     }
 
@@ -136,12 +137,9 @@ impl Shape {
     }
 
     /// Where a hash belongs.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn spread(self, depth: u32, hash: u64) -> Spread {
-        let v = (hash << depth) >> (64 - V_BITS);
-        let bucket = (v as usize * self.primary()) >> V_BITS;
-        let window = (hash << self.base(depth)) >> (64 - WINDOW_BITS);
-        Spread { bucket, window }
+        Spread::of(hash, depth, self.base(depth), self.primary())
     }
 
     /// The first [`Shape::bits_known`] bits of the hash of an entry with this place, in a table whose hashes start with
@@ -229,10 +227,21 @@ impl Geometry {
     /// Up to 13 buckets, with overflow lines.
     pub(crate) const TINY_WIDE: Self = Self {
         first: Shape(0),
-        half: Shape(2),
+        half: Shape(3),
         top: Shape(3),
         root_bits_max: 4,
     };
+}
+
+impl Spread {
+    #[inline]
+    pub(super) fn of(hash: u64, depth: u32, base: u32, primary: usize) -> Self {
+        let v = (hash << depth) >> (64 - V_BITS);
+        Self {
+            bucket: (v as usize * primary) >> V_BITS,
+            window: (hash << base) >> (64 - WINDOW_BITS),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -73,6 +73,13 @@ impl Want {
         word & self.mask == self.bits
     }
 
+    /// The upper halves of mask and bits: all that a look needs.
+    #[inline]
+    pub(super) fn upper_halves(self) -> (u32, u32) {
+        debug_assert!((self.mask | self.bits) as u32 == 0);
+        ((self.mask >> 32) as u32, (self.bits >> 32) as u32)
+    }
+
     /// A word of this look, for the entry at `at`.
     #[inline]
     pub(super) fn word(self, at: Location) -> u64 {

@@ -11,6 +11,8 @@
 //! **Stable-slot**: an entry never changes slot inside a published table, so a reader that finds no match knows that the key
 //! was absent at some instant. A table that is replaced is frozen first: every bucket's LOCK stays set for ever.
 
+#![allow(unsafe_code)]
+
 use super::shape::{SLOTS, Shape, Spread};
 use super::slot::{self, Want};
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
@@ -19,9 +21,10 @@ use crate::memory::{BlockClass, Line, Location, Pin, Pool};
 /// A directory's entry: where a table is, how deep, and of which shape.
 ///
 /// ```text
-/// 63      50 49   48  46 45    40 39          0
-/// |    -    |sub | shape | depth | location     |
+/// 63      56 55   50 49   48  46 45    40 39          0
+/// | primary | base  |sub | shape | depth | location     |
 /// ```
+/// `primary` and `base` follow from the others; they stand here so that a reader needs nothing else to find its bucket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableRef(u64);
 
@@ -29,7 +32,9 @@ impl TableRef {
     const SUB: u64 = 1 << 49;
 
     pub(super) fn new(at: Location, depth: u32, shape: Shape) -> Self {
-        Self(at.bits() | u64::from(depth) << 40 | u64::from(shape.0) << 46)
+        let packed = u64::from(depth) << 40 | u64::from(shape.0) << 46;
+        let derived = u64::from(shape.base(depth)) << 50 | (shape.primary() as u64) << 56;
+        Self(at.bits() | packed | derived)
     }
 
     /// The entry that says: ask the directory below.
@@ -63,6 +68,20 @@ impl TableRef {
     #[inline]
     pub(super) fn shape(self) -> Shape {
         Shape((self.0 >> 46) as u8 & 7)
+    }
+
+    /// Where a hash belongs. The same as the shape's, without looking anything up.
+    #[inline]
+    pub(super) fn spread(self, hash: u64) -> Spread {
+        let (primary, base) = (self.0 >> 56, (self.0 >> 50) as u32 & 63);
+        Spread::of(hash, self.depth(), base, primary as usize)
+    }
+
+    /// The bucket's line.
+    #[inline]
+    pub(super) fn bucket<'p>(self, number: usize, pool: &'p Pool, pin: &'p Pin) -> &'p Line {
+        pool.arena()
+            .line(self.at().offset() + (1 + number) * size_of::<Line>(), pin)
     }
 
     /// Its table's bytes, and the block that they came in.
@@ -143,7 +162,7 @@ impl<'p> Table<'p> {
 
     #[inline]
     pub(super) fn spread(&self, hash: u64) -> Spread {
-        self.shape().spread(self.depth(), hash)
+        self.entry.spread(hash)
     }
 
     fn structural(&self) -> &'p AtomicU64 {
@@ -323,6 +342,58 @@ impl<'p> Table<'p> {
     }
 }
 
+/// Which slots of a line look as wanted, one bit each. Each slot is read at some instant during the call; a match must be read
+/// again, since this orders nothing.
+#[inline]
+#[cfg(all(target_arch = "x86_64", not(cmap_loom), not(cmap_tsan), not(miri)))]
+pub(super) fn matching(line: &Line, want: Want) -> u32 {
+    use core::arch::x86_64::_mm_set1_epi32;
+    let (mask, bits) = want.upper_halves();
+    // SAFETY: SSE2 is part of x86_64; no memory is touched.
+    let (mask, bits) = unsafe { (_mm_set1_epi32(mask as i32), _mm_set1_epi32(bits as i32)) };
+    let found: u32;
+    // SAFETY: Words-are-words: reads the 64 bytes behind a reference, at their alignment. In assembly, since the language has
+    // no vector load that may race with atomic stores; the processor reads every aligned half word at once.
+    unsafe {
+        core::arch::asm!(
+            "movdqa {a}, [{line}]",
+            "movdqa {b}, [{line} + 16]",
+            "movdqa {c}, [{line} + 32]",
+            "movdqa {d}, [{line} + 48]",
+            "shufps {a}, {b}, 0xdd",
+            "shufps {c}, {d}, 0xdd",
+            "pand {a}, {mask}",
+            "pand {c}, {mask}",
+            "pcmpeqd {a}, {bits}",
+            "pcmpeqd {c}, {bits}",
+            "packssdw {a}, {c}",
+            "packsswb {a}, {a}",
+            "pmovmskb {found:e}, {a}",
+            line = in(reg) line.as_ptr(),
+            mask = in(xmm_reg) mask,
+            bits = in(xmm_reg) bits,
+            a = out(xmm_reg) _,
+            b = out(xmm_reg) _,
+            c = out(xmm_reg) _,
+            d = out(xmm_reg) _,
+            found = out(reg) found,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    found & 0xFF
+}
+
+#[inline]
+#[cfg(not(all(target_arch = "x86_64", not(cmap_loom), not(cmap_tsan), not(miri))))]
+pub(super) fn matching(line: &Line, want: Want) -> u32 {
+    let mut found = 0;
+    for (n, slot) in line.iter().enumerate() {
+        // Relaxed: whoever follows a match reads it again.
+        found |= u32::from(want.matches(slot.load(Ordering::Relaxed))) << n;
+    }
+    found
+}
+
 /// The right to replace a table.
 pub(super) struct Structural<'p> {
     word: &'p AtomicU64,
@@ -341,6 +412,54 @@ impl Drop for Structural<'_> {
         if !self.replaced {
             // Release: pairs with the Acquire in `try_structural`.
             self.word.store(0, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(all(test, not(cmap_loom)))]
+mod tests {
+    use super::*;
+
+    #[repr(align(64))]
+    struct Aligned(Line);
+
+    #[test]
+    fn matching_finds_what_looks_alike_and_nothing_else() {
+        let mut rng = 1u64;
+        for _ in 0..20_000 {
+            rng = rng
+                .wrapping_mul(0x5851_F42D_4C95_7F2D)
+                .wrapping_add(0x1405_7B7E_F767_814F);
+            let wants = [
+                Want::primary(rng >> 43),
+                Want::overflow((rng >> 8) as usize % 168, rng >> 43),
+                Want::spill(rng >> 20),
+            ];
+            for want in wants {
+                let word = |n: u64| match (rng >> (n * 3)) % 4 {
+                    0 => want.word(Location::at(4 * (n as usize + 1))),
+                    1 => want.word(Location::at(4 * (n as usize + 1))) | slot::FLAGS | slot::AUX,
+                    2 => want.word(Location::at(8)) ^ 1 << (41 + rng % 15),
+                    _ => 0,
+                };
+                let line = Aligned(core::array::from_fn(|n| AtomicU64::new(word(n as u64))));
+                let expected =
+                    (0..SLOTS).filter(|&n| want.matches(line.0[n].load(Ordering::Relaxed)));
+                let expected = expected.fold(0, |bits, n| bits | 1 << n);
+                assert_eq!(matching(&line.0, want), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_spreads_as_its_shape_does() {
+        for depth in 0..30 {
+            for shape in (0..8).map(Shape) {
+                let entry = TableRef::new(Location::at(64), depth, shape);
+                let hash = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(u64::from(depth) + 1);
+                assert_eq!(entry.spread(hash), shape.spread(depth, hash));
+                assert_eq!((entry.depth(), entry.shape()), (depth, shape));
+            }
         }
     }
 }

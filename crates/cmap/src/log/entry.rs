@@ -109,16 +109,35 @@ pub(super) fn header_length(control: u8) -> usize {
     3 + usize::from(control & 1) + usize::from((control >> 1) & 3)
 }
 
+/// Header, key and value length of an entry with the common header: two lengths of a byte each.
+#[inline]
+pub(super) fn ordinary(header: &[u8]) -> Option<(usize, usize, usize)> {
+    match *header {
+        [KIND_ENTRY, key, value, ..] => Some((3, key.into(), value.into())),
+        _ => None,
+    }
+}
+
+/// Whether two keys of one length are the same. Short ones without a call.
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8], at: usize| {
+        let word: [u8; 8] = bytes[at..at + 8].try_into().unwrap_or_default();
+        u64::from_le_bytes(word)
+    };
+    match a.len() {
+        len @ 8..=16 if b.len() == len => {
+            word(a, 0) == word(b, 0) && word(a, len - 8) == word(b, len - 8)
+        }
+        _ => a == b,
+    }
+}
+
 /// Reads a header. Anything that [`encode`] and [`encode_pad`] do not write is a broken invariant.
 #[inline]
 pub(super) fn decode(header: &[u8]) -> Record {
-    // The common header, two lengths of a byte each, without a loop.
-    if let [KIND_ENTRY, key, value, ..] = *header {
-        return Record::Entry {
-            header: 3,
-            key: key.into(),
-            value: value.into(),
-        };
+    if let Some((header, key, value)) = ordinary(header) {
+        return Record::Entry { header, key, value };
     }
     decode_slow(header)
 }

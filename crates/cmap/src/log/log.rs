@@ -1,6 +1,7 @@
 //! The log of one generation: chunks, what is open in them, and what in them may still be reachable.
 //!
-//! **Counted.** A chunk opens with its whole capacity counted as live; from then on the count only falls: by an entry's
+//! **Counted.** A chunk opens with its whole capacity counted as live, and a granule for each stream or lane that holds it,
+//! so that it stays while one may still touch it. From then on its bytes only fall: by an entry's
 //! bytes when it is unlinked or was never published, by the unused rest of a stretch when that is closed, by the unallotted
 //! rest when the chunk is sealed. Whoever brings it to zero hands the chunk over, once. Hence an unpublished append, a
 //! preempted writer or an open lane can hold bytes for a while, and never free them.
@@ -87,6 +88,11 @@ pub(crate) struct Walk {
     end: usize,
 }
 
+/// A stretch of a large map.
+const STRETCH_BYTES_MAX: usize = 64 << 10;
+/// Entries above this part (1/n) of a stretch get one of just their size: pads then waste a sixteenth at most.
+const OWN_STRETCH_SHARE: usize = 8;
+
 impl Walk {
     /// Goes back to an entry that it showed.
     pub(crate) fn rewind(&mut self, to: Location) {
@@ -95,6 +101,8 @@ impl Walk {
     }
 }
 
+/// What a stream or a lane counts for in the chunk that it may still deal out or append to, full as that may be.
+pub(crate) const HOLD: u64 = GRANULE as u64;
 const CREDIT: u64 = 1;
 const NEVER_WALKED: u64 = u64::MAX;
 
@@ -163,6 +171,37 @@ impl Log {
                 unreachable!("Counted is broken: a slot points to a pad at {at:?}")
             }
         }
+    }
+
+    /// The value of the entry at `at`, which the pin can see, if `key` is its key.
+    #[inline]
+    pub(crate) fn value_of<'p>(
+        pool: &'p Pool,
+        at: Location,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        let start = pool.arena().bytes(at, GRANULE, pin);
+        let Some((header, key_len, value_len)) = entry::ordinary(start) else {
+            return Self::value_of_slow(pool, at, key, pin);
+        };
+        if key_len != key.len() {
+            return None;
+        }
+        let all = pool.arena().bytes(at, header + key_len + value_len, pin);
+        let (own, value) = all[header..].split_at(key_len);
+        entry::same(own, key).then_some(value)
+    }
+
+    #[cold]
+    fn value_of_slow<'p>(
+        pool: &'p Pool,
+        at: Location,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        let entry = Self::entry(pool, at, pin);
+        (entry.key == key).then_some(entry.value)
     }
 
     #[inline]
@@ -255,13 +294,12 @@ impl Log {
                 lane: number,
             });
         }
-        // A new stretch, or one of its own for a large entry: the lane keeps what it has.
-        let own = bytes > self.stretch_bytes(pool) / 4;
-        let fresh = self.take_stretch(pool, keeper, who, bytes, own)?;
-        write_head(fresh.cursor);
-        let at = Location::at(fresh.cursor);
+        let stretch = lane.stretch();
+        let own = bytes > Self::stretch_bytes_max(pool) / OWN_STRETCH_SHARE;
         if own {
             drop(lane);
+            let fresh = self.take_stretch(pool, keeper, who, bytes, None)?;
+            write_head(fresh.cursor);
             self.close(
                 pool,
                 keeper,
@@ -271,22 +309,25 @@ impl Log {
                 },
             );
             return Ok(Appended {
-                at,
+                at: Location::at(fresh.cursor),
                 bytes,
                 lane: usize::MAX,
             });
         }
-        let before = lane.stretch();
+        let fresh = self.take_stretch(pool, keeper, who, bytes, Some(stretch))?;
+        write_head(fresh.cursor);
         lane.set(Some(Stretch {
             cursor: fresh.cursor + bytes,
             ..fresh
         }));
         drop(lane);
-        if let Some(before) = before {
+        if let Some(before) =
+            stretch.filter(|before| (before.chunk, before.cursor) != (fresh.chunk, fresh.cursor))
+        {
             self.close(pool, keeper, before);
         }
         Ok(Appended {
-            at,
+            at: Location::at(fresh.cursor),
             bytes,
             lane: number,
         })
@@ -316,18 +357,22 @@ impl Log {
         })
     }
 
+    fn stretch_bytes_max(pool: &Pool) -> usize {
+        (pool.config().chunk_bytes / 8).min(STRETCH_BYTES_MAX)
+    }
+
     /// Stretches are small in a small map.
     fn stretch_bytes(&self, pool: &Pool) -> usize {
-        let chunk = pool.config().chunk_bytes;
-        let most = chunk / 32;
-        let chunks = self.chunks.lock().len();
-        if chunks > 2 {
+        let most = Self::stretch_bytes_max(pool);
+        if self.chunks.lock().len() > 2 {
             most
         } else {
             (most / 16).max(1024).min(most)
         }
     }
 
+    /// Takes a stretch with room for `bytes`: of just that size without a lane; for a lane, its own one made longer if
+    /// nobody has taken what follows it.
     #[cold]
     fn take_stretch(
         &self,
@@ -335,15 +380,28 @@ impl Log {
         keeper: &impl Keeper,
         who: Who,
         bytes: usize,
-        own: bool,
+        lane: Option<Option<Stretch>>,
     ) -> Result<Stretch, Refused> {
-        let wanted = if own {
+        let wanted = if lane.is_none() {
             bytes
         } else {
             self.stretch_bytes(pool).max(bytes)
         };
         let chunk_bytes = pool.config().chunk_bytes;
         let mut open = self.stream(who).open.lock();
+        if let Some(old) = lane
+            .flatten()
+            .filter(|old| open.chunk == Some(old.chunk) && open.next == old.end)
+        {
+            let end = pool.chunk_start(old.chunk) + chunk_bytes;
+            if end - old.cursor >= bytes {
+                open.next = (old.end + wanted).min(end);
+                return Ok(Stretch {
+                    end: open.next,
+                    ..old
+                });
+            }
+        }
         let mut sealed = None;
         let chunk = match open.chunk {
             Some(chunk) if pool.chunk_start(chunk) + chunk_bytes - open.next >= bytes => chunk,
@@ -362,7 +420,9 @@ impl Log {
         let taken = wanted.min(end - cursor);
         open.next += taken;
         // Relaxed: under the stream's mutex, before anybody can seal the chunk.
-        pool.descriptor(chunk).open.fetch_add(1, Ordering::Relaxed);
+        let descriptor = pool.descriptor(chunk);
+        descriptor.open.fetch_add(1, Ordering::Relaxed);
+        descriptor.live.fetch_add(HOLD, Ordering::Relaxed);
         drop(open);
         if let Some((full, next)) = sealed {
             self.seal(pool, keeper, full, next);
@@ -397,7 +457,7 @@ impl Log {
         // Relaxed: the chunk becomes known through the stream's mutex and the list's.
         descriptor
             .live
-            .store(pool.config().chunk_bytes as u64, Ordering::Relaxed);
+            .store(pool.config().chunk_bytes as u64 + HOLD, Ordering::Relaxed);
         descriptor.walked.store(NEVER_WALKED, Ordering::Relaxed);
         // The stream's own hold, until it seals the chunk.
         descriptor.open.store(1, Ordering::Relaxed);
@@ -444,7 +504,7 @@ impl Log {
         pool.descriptor(stretch.chunk)
             .open
             .fetch_sub(1, Ordering::Release);
-        self.lower(pool, keeper, stretch.chunk, stretch.room());
+        self.lower_by(pool, keeper, stretch.chunk, stretch.room() as u64 + HOLD);
     }
 
     // --- counting ---
@@ -594,7 +654,7 @@ impl Log {
         sum
     }
 
-    /// The same, by chunk.
+    /// The same, by chunk: called once for each hold.
     pub(crate) fn for_each_open(&self, pool: &Pool, mut f: impl FnMut(ChunkId, usize)) {
         for stream in &self.streams {
             let open = stream.open.lock();

@@ -92,7 +92,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Another hasher. It must avalanche: the index uses all parts of a hash.
+    /// Another hasher. It must avalanche: the index uses all parts of a hash. It may panic or answer wrongly, which makes
+    /// look-ups miss and does no other harm; it must not call the map that it belongs to.
     ///
     /// [`std::hash::RandomState`] (SipHash-1-3) protects against keys chosen by an attacker.
     pub fn hasher<T>(self, hasher: T) -> Builder<T> {
@@ -209,7 +210,8 @@ impl<S: BuildHasher + Send + Sync + 'static> Builder<S> {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names the setting that is out of range; [`Error::OutOfMemory`], [`Error::Full`] and
-    /// [`Error::CapacityOverflow`] come from [`Builder::expected`], or from a pool whose range the system refused.
+    /// [`Error::CapacityOverflow`] come from [`Builder::expected`], from a pool whose range the system refused, or from a
+    /// thread that it refused; [`Error::Forked`] says that the pool is one of this process's parent.
     pub fn build(self) -> Result<CMap<S>, Error> {
         self.check()?;
         let (pool, owns_pool) = self.make_pool()?;

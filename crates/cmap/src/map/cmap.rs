@@ -52,7 +52,8 @@ impl Budget {
         Self(Until::Bytes(bytes))
     }
 
-    /// Works for about `time` at most: it stops after the step (some tens of microseconds) that exceeds it.
+    /// Works for about `time`: it stops after the step (at most 32 entries or 32 KiB) that exceeds it. What no reader sees any
+    /// more is given back first, whatever that takes.
     #[must_use]
     pub fn time(time: Duration) -> Self {
         Self(Until::Time(time))
@@ -135,7 +136,8 @@ impl<S> CMap<S> {
 }
 
 /// # Reading
-/// No read takes a lock, retries, or waits for anyone. None of them can fail.
+/// No look-up takes a lock, retries, or waits for anyone. A scan may lock a bucket for an instant if its words keep changing.
+/// No read can fail.
 impl<S: BuildHasher> CMap<S> {
     /// A copy of `key`'s value.
     ///
@@ -404,7 +406,7 @@ impl<S: BuildHasher> CMap<S> {
 
 /// # Memory
 impl<S: BuildHasher> CMap<S> {
-    /// Makes room for `entries` more entries of `bytes` (keys and values) in all, so that inserting them splits no tables
+    /// Makes room for `entries` more entries of `bytes` (keys and values) in all, so that inserting them splits few tables
     /// and meets fewer page faults. The memory is resident from then on.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! Which blocks of which chunks are free. Bookkeeping only: no bytes, no locks.
+//! Which units of which chunks are free for blocks. Bookkeeping only: no bytes, no locks.
 //!
-//! A chunk of blocks holds blocks of one size. The one with the lowest number that has room is filled first, so that the
-//! others empty and go back to the pool.
+//! Blocks are runs of units; sizes share chunks, so that what one size leaves serves another. The chunk with the lowest
+//! number that has room is filled first, so that the others empty and go back to the pool.
 
 use super::limbo::NoHeap;
 use super::location::ChunkId;
@@ -9,43 +9,69 @@ use super::location::ChunkId;
 #[derive(Debug)]
 struct BlockChunk {
     id: ChunkId,
-    class: u8,
-    used: u32,
-    total: u32,
-    /// One bit a block, set = free.
+    used: usize,
+    total: usize,
+    /// One bit a unit, set = free.
     free: Box<[u64]>,
 }
+
+impl BlockChunk {
+    /// The first of `count` free units in a row.
+    fn find(&self, count: usize) -> Option<usize> {
+        if self.total - self.used < count {
+            return None;
+        }
+        for (number, &word) in self.free.iter().enumerate() {
+            let next = self.free.get(number + 1).copied().unwrap_or(0);
+            // Bit n stays if the `count` units from n on are free.
+            let starts = (1..count).fold(word, |starts, n| starts & (word >> n | next << (64 - n)));
+            if starts != 0 {
+                return Some(number * 64 + starts.trailing_zeros() as usize);
+            }
+        }
+        None
+    }
+
+    fn flip(&mut self, first: usize, count: usize) {
+        for unit in first..first + count {
+            self.free[unit / 64] ^= 1 << (unit % 64);
+        }
+    }
+
+    fn is_free(&self, unit: usize) -> bool {
+        self.free[unit / 64] & 1 << (unit % 64) != 0
+    }
+}
+
+/// Most units of a block.
+pub(crate) const BLOCK_UNITS_MAX: usize = 8;
 
 /// The chunks of blocks of one pool.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     /// Emptied places are used again, so a chunk's place never changes.
     chunks: Vec<Option<BlockChunk>>,
-    /// No chunk of the class before this place has a free block.
-    hint: [usize; 2],
-    used: [usize; 2],
+    /// By units of a block: no chunk before this place has room for one.
+    hint: [usize; BLOCK_UNITS_MAX + 1],
+    used: usize,
 }
 
 impl Blocks {
-    /// Takes a free block of `class`: its chunk, and its number in it.
-    pub(crate) fn take(&mut self, class: u8) -> Option<(ChunkId, usize)> {
-        let hint = self.hint[class as usize];
-        for place in hint..self.chunks.len() {
+    /// Takes a block of `count` units: its chunk, and its first unit in it.
+    pub(crate) fn take(&mut self, count: usize) -> Option<(ChunkId, usize)> {
+        for place in self.hint[count]..self.chunks.len() {
             let Some(chunk) = self.chunks[place].as_mut() else {
                 continue;
             };
-            if chunk.class != class || chunk.used == chunk.total {
-                continue;
+            if let Some(first) = chunk.find(count) {
+                chunk.flip(first, count);
+                chunk.used += count;
+                self.used += count;
+                self.hint[count] = place;
+                return Some((chunk.id, first));
             }
-            self.hint[class as usize] = place;
-            let word = chunk.free.iter().position(|&bits| bits != 0)?;
-            let bit = chunk.free[word].trailing_zeros() as usize;
-            chunk.free[word] &= !(1 << bit);
-            chunk.used += 1;
-            self.used[class as usize] += 1;
-            return Some((chunk.id, word * 64 + bit));
         }
-        self.hint[class as usize] = self.chunks.len();
+        self.hint[count] = self.chunks.len();
         None
     }
 
@@ -65,73 +91,69 @@ impl Blocks {
         Ok(free.into_boxed_slice())
     }
 
-    /// Takes in a chunk of `total` blocks. Returns its place.
-    pub(crate) fn add(&mut self, id: ChunkId, class: u8, total: usize, free: Box<[u64]>) -> usize {
+    /// Takes in a chunk of `total` units. Returns its place.
+    pub(crate) fn add(&mut self, id: ChunkId, total: usize, free: Box<[u64]>) -> usize {
         let chunk = Some(BlockChunk {
             id,
-            class,
             used: 0,
-            total: total as u32,
+            total,
             free,
         });
-        let place = self
-            .chunks
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.chunks.len());
+        let empty = self.chunks.iter().position(Option::is_none);
+        let place = empty.unwrap_or(self.chunks.len());
         if place == self.chunks.len() {
             self.chunks.push(chunk);
         } else {
             self.chunks[place] = chunk;
         }
-        self.hint[class as usize] = self.hint[class as usize].min(place);
+        self.lower_hints(place);
         place
     }
 
+    fn lower_hints(&mut self, place: usize) {
+        for hint in &mut self.hint {
+            *hint = (*hint).min(place);
+        }
+    }
+
     /// Gives a block back. `true` if its chunk has no other and is no longer here.
-    pub(crate) fn give(&mut self, place: usize, number: usize) -> bool {
+    pub(crate) fn give(&mut self, place: usize, first: usize, count: usize) -> bool {
         let chunk = self.chunks[place]
             .as_mut()
             .expect("a block's chunk is here");
-        let (word, bit) = (number / 64, 1u64 << (number % 64));
-        assert!(chunk.free[word] & bit == 0, "a block is given back once");
-        chunk.free[word] |= bit;
-        chunk.used -= 1;
-        let class = chunk.class as usize;
-        self.used[class] -= 1;
-        self.hint[class] = self.hint[class].min(place);
-        let empty = chunk.used == 0;
-        if empty {
+        let taken = (first..first + count).all(|unit| !chunk.is_free(unit));
+        assert!(taken, "a block is given back once");
+        chunk.flip(first, count);
+        chunk.used -= count;
+        self.used -= count;
+        let is_empty = chunk.used == 0;
+        if is_empty {
             self.chunks[place] = None;
         }
-        empty
+        self.lower_hints(place);
+        is_empty
     }
 
-    /// Whether moving a block out of the chunk at `place` would fill chunks before it and help to empty this one.
+    /// Whether the chunks before the one at `place` have room for all that is in it, so that moving its blocks would empty it.
     pub(crate) fn is_sparse(&self, place: usize) -> bool {
         let Some(chunk) = self.chunks.get(place).and_then(Option::as_ref) else {
             return false;
         };
-        let room: u32 = self.chunks[..place]
-            .iter()
-            .flatten()
-            .filter(|other| other.class == chunk.class)
-            .map(|other| other.total - other.used)
-            .sum();
+        let before = self.chunks[..place].iter().flatten();
+        let room: usize = before.map(|other| other.total - other.used).sum();
         room >= chunk.used
     }
 
-    /// Free blocks of the chunk at `place`, as runs of numbers.
-    pub(crate) fn free_blocks(&self) -> impl Iterator<Item = (ChunkId, u8, usize)> + '_ {
+    /// Free units, one by one.
+    pub(crate) fn free_units(&self) -> impl Iterator<Item = (ChunkId, usize)> + '_ {
         self.chunks.iter().flatten().flat_map(|chunk| {
-            (0..chunk.total as usize)
-                .filter(|number| chunk.free[number / 64] & (1 << (number % 64)) != 0)
-                .map(|number| (chunk.id, chunk.class, number))
+            let free = (0..chunk.total).filter(|&unit| chunk.is_free(unit));
+            free.map(|unit| (chunk.id, unit))
         })
     }
 
-    /// Blocks dealt out of each class.
-    pub(crate) fn used(&self) -> [usize; 2] {
+    /// Units dealt out.
+    pub(crate) fn used(&self) -> usize {
         self.used
     }
 
@@ -145,44 +167,50 @@ impl Blocks {
 mod tests {
     use super::*;
 
-    fn with(chunks: u32, class: u8, total: usize) -> Blocks {
+    fn with(chunks: u32, total: usize) -> Blocks {
         let mut blocks = Blocks::default();
         for id in 0..chunks {
             let free = blocks.prepare(total).expect("memory");
-            assert_eq!(blocks.add(ChunkId(id), class, total, free), id as usize);
+            assert_eq!(blocks.add(ChunkId(id), total, free), id as usize);
         }
         blocks
     }
 
     #[test]
     fn the_lowest_chunk_fills_first_and_an_empty_one_leaves() {
-        let mut blocks = with(2, 0, 70);
-        let taken: Vec<_> = (0..71).map(|_| blocks.take(0).expect("room")).collect();
+        let mut blocks = with(2, 70);
+        let taken: Vec<_> = (0..71).map(|_| blocks.take(1).expect("room")).collect();
         assert_eq!(taken[69], (ChunkId(0), 69));
         assert_eq!(taken[70], (ChunkId(1), 0));
-        assert!(!blocks.give(0, 5));
-        assert_eq!(blocks.take(0), Some((ChunkId(0), 5)));
+        assert!(!blocks.give(0, 5, 1));
+        assert_eq!(blocks.take(1), Some((ChunkId(0), 5)));
         assert!(!blocks.is_sparse(1));
-        assert!(!blocks.give(0, 7));
+        assert!(!blocks.give(0, 7, 1));
         assert!(blocks.is_sparse(1));
-        assert!(blocks.give(1, 0));
-        assert_eq!((blocks.chunk_count(), blocks.used()), (1, [69, 0]));
+        assert!(blocks.give(1, 0, 1));
+        assert_eq!((blocks.chunk_count(), blocks.used()), (1, 69));
     }
 
     #[test]
-    fn classes_do_not_mix() {
-        let mut blocks = with(1, 1, 3);
-        assert_eq!(blocks.take(0), None);
-        assert!(blocks.take(1).is_some());
+    fn sizes_share_chunks_and_holes_grow_together() {
+        let mut blocks = with(1, 130);
+        let twos: Vec<_> = (0..65).map(|_| blocks.take(2).expect("room").1).collect();
+        assert_eq!(blocks.take(3), None);
+        blocks.give(0, twos[31], 2);
+        assert_eq!(blocks.take(3), None, "two in a row are not three");
+        blocks.give(0, twos[32], 2);
+        assert_eq!(blocks.take(3), Some((ChunkId(0), 62)), "across two words");
+        assert_eq!(blocks.take(1), Some((ChunkId(0), 65)));
+        assert_eq!(blocks.used(), 130);
     }
 
     #[test]
     #[should_panic(expected = "given back once")]
     fn a_block_cannot_be_given_back_twice() {
-        let mut blocks = with(1, 0, 8);
-        let _ = blocks.take(0);
-        let _ = blocks.take(0);
-        let _ = blocks.give(0, 0);
-        let _ = blocks.give(0, 0);
+        let mut blocks = with(1, 8);
+        let _ = blocks.take(1);
+        let _ = blocks.take(1);
+        let _ = blocks.give(0, 0, 1);
+        let _ = blocks.give(0, 0, 1);
     }
 }

@@ -164,6 +164,15 @@ mod real {
             unsafe { core::slice::from_raw_parts(from, count) }
         }
 
+        /// The line of a block at `offset`.
+        #[inline]
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
+            let from = self.at(offset, size_of::<Line>()).cast::<Line>();
+            debug_assert!(offset % size_of::<Line>() == 0);
+            // SAFETY: Within-range, Words-are-words, Pinned-stays.
+            unsafe { &*from }
+        }
+
         /// What lies in `offset..offset + len` was given back. Only a checker cares.
         #[inline]
         pub(crate) fn gone(&self, _offset: usize, _len: usize) {}
@@ -395,6 +404,18 @@ mod model {
                     word.with_mut(|word| *word = 0);
                 }
             }
+        }
+
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
+            let blocks = &self.memory().blocks;
+            let before = blocks.iter().filter(|(start, _)| **start <= offset);
+            let block = before.max_by_key(|(start, _)| **start);
+            let (start, block) = block
+                .map(|(start, block)| (*start, *block))
+                .expect("a line of a block");
+            // SAFETY: it lives as long as the arena.
+            let lines: &[Line] = unsafe { block.as_ref() };
+            &lines[(offset - start) / 64]
         }
 
         pub(crate) fn prefetch(&self, _at: Location) {}

@@ -191,12 +191,17 @@ impl Domain {
 
     /// Prepares the process for pins: barriers and the fork handler. Called when a map is made.
     pub(crate) fn prepare(&self) {
-        os::register_barrier();
         #[cfg(not(cmap_loom))]
         {
-            static ONCE: std::sync::Once = std::sync::Once::new();
-            ONCE.call_once(|| os::on_fork_in_child(forked));
+            // First of all, and under no lock. Registered twice it counts forks twice, which is as good.
+            static IS_DONE: AtomicBool = AtomicBool::new(false);
+            // Relaxed, both: nothing else hangs on it.
+            if !IS_DONE.load(Ordering::Relaxed) {
+                os::on_fork_in_child(forked);
+                IS_DONE.store(true, Ordering::Relaxed);
+            }
         }
+        os::register_barrier();
     }
 
     /// See [`Domain::forks`].

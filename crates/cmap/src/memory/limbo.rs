@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::epoch::{Domain, Quiesced, Tag};
-use crate::base::sync::{AtomicUsize, Mutex, Ordering};
+use crate::base::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
-/// How many things one grace attempt hands out at most: the caller pays for giving their memory back.
-pub(crate) const RIPE_MAX: usize = 8;
+/// How many things one grace attempt hands out at most, and after how many bytes it stops: the caller pays for giving their
+/// memory back.
+pub(crate) const RIPE_MAX: usize = 32;
+const RIPE_BYTES: usize = 256 << 10;
 
 /// The heap could not give `bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(crate) struct Limbo<G> {
     bytes: AtomicUsize,
     /// Bytes that no attempt has looked at.
     fresh: AtomicUsize,
+    /// The last attempt stopped before it had handed out all that it could.
+    more: AtomicBool,
 }
 
 /// What one attempt hands out.
@@ -58,6 +62,7 @@ impl<G> Limbo<G> {
             }),
             bytes: AtomicUsize::new(0),
             fresh: AtomicUsize::new(0),
+            more: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +110,11 @@ impl<G> Limbo<G> {
         self.fresh.load(Ordering::Relaxed)
     }
 
+    /// Whether the last attempt left something for the next one to hand out.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more.load(Ordering::Relaxed)
+    }
+
     /// Since when the oldest pin met has been known, if one was in the way at the last attempt.
     pub(crate) fn oldest_pin_age(&self) -> Option<Duration> {
         self.state.lock().met.map(|(_, since)| since.elapsed())
@@ -121,6 +131,7 @@ impl<G> Limbo<G> {
         let mut state = self.state.try_lock()?;
         let mut ripe = [const { None }; RIPE_MAX];
         if state.waiting.is_empty() {
+            self.more.store(false, Ordering::Relaxed);
             state.met = None;
             return Some((ripe, Quiesced::assert()));
         }
@@ -137,7 +148,11 @@ impl<G> Limbo<G> {
             self.fresh.store(0, Ordering::Relaxed);
         }
         let oldest = domain.oldest_pin(self.tag);
+        let mut bytes = 0;
         for place in &mut ripe {
+            if bytes >= RIPE_BYTES {
+                break;
+            }
             let Some(front) = state.waiting.front() else {
                 break;
             };
@@ -151,9 +166,15 @@ impl<G> Limbo<G> {
             }
             if let Some(thing) = state.waiting.pop_front() {
                 self.bytes.fetch_sub(thing.bytes, Ordering::Relaxed);
+                bytes += thing.bytes;
                 *place = Some(thing.garbage);
             }
         }
+        let is_blocked = state
+            .waiting
+            .front()
+            .is_none_or(|front| front.stamp >= oldest);
+        self.more.store(!is_blocked, Ordering::Relaxed);
         state.met = match (state.waiting.front(), state.met) {
             (Some(front), met) if front.stamp >= oldest => match met {
                 Some((pin, since)) if pin == oldest => Some((pin, since)),

@@ -15,11 +15,11 @@ mod pool;
 mod watch;
 
 pub(crate) use chunk::{ChunkState, Line};
+#[cfg(cmap_loom)]
+pub(crate) use epoch::leave;
 pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
 pub(crate) use limbo::{Limbo, NoHeap};
 pub(crate) use location::{ChunkId, GRANULE, Location};
-#[cfg(cmap_loom)]
-pub(crate) use epoch::leave;
 pub(crate) use pool::{BlockClass, Config, Pool, Refused, Side, Who};
 #[cfg(cmap_loom)]
 pub(crate) use watch::empty_graveyard;

@@ -10,7 +10,7 @@
 //!
 //! Everything here is a slow path (once per chunk, table or extent), under one mutex.
 
-use super::blocks::Blocks;
+use super::blocks::{BLOCK_UNITS_MAX, Blocks};
 use super::chunk::{Arena, ChunkState, Descriptor, Line};
 use super::epoch::{Pin, Quiesced, domain};
 use super::extents::{Extents, NoRun};
@@ -76,6 +76,9 @@ pub(crate) struct Usage {
     pub(crate) reserved: usize,
 }
 
+/// Extents start at multiples of this many bytes, or less.
+const EXTENT_UNIT_MAX: usize = 64 << 10;
+
 const NONE: u32 = 0;
 
 #[derive(Debug)]
@@ -131,6 +134,14 @@ impl Pool {
                 .iter()
                 .all(|b| b % 64 == 0 && *b <= config.chunk_bytes)
         );
+        let this_many = |bytes: &usize| bytes / config.block_bytes[0].min(config.block_bytes[1]);
+        assert!(
+            config
+                .block_bytes
+                .iter()
+                .map(this_many)
+                .all(|n| n <= BLOCK_UNITS_MAX / 2)
+        );
         domain().prepare();
         const CHUNKS_MIN: usize = 16;
         let chunk_bytes = config.chunk_bytes;
@@ -155,7 +166,7 @@ impl Pool {
         let chunk_bytes = config.chunk_bytes;
         let quarter = chunks / 4;
         let region = quarter * chunk_bytes..3 * quarter * chunk_bytes;
-        let extent_unit = (chunk_bytes / 32).max(os::page_size());
+        let extent_unit = (chunk_bytes / 32).min(EXTENT_UNIT_MAX).max(os::page_size());
         let state = State {
             fresh: 1..(chunks as u32).max(1),
             resident: [NONE; 2],
@@ -226,19 +237,27 @@ impl Pool {
 
     // --- charging ---
 
+    /// Charges `bytes`, giving back free chunks where that makes room.
     fn charge(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
-        let Some(max) = self.config.max_bytes else {
-            state.charged += bytes;
-            self.charged.store(state.charged, Ordering::Relaxed);
-            return Ok(());
+        while self.charge_more(state, bytes, who).is_err() {
+            if !self.return_one(state) {
+                return self.charge_more(state, bytes, who);
+            }
+        }
+        Ok(())
+    }
+
+    fn charge_more(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
+        let own = if who == Who::Writer {
+            2 * self.config.chunk_bytes
+        } else {
+            0
         };
-        let own = match who {
-            Who::Writer => 2 * self.config.chunk_bytes,
-            Who::Compactor => 0,
-        };
-        let ceiling = max.saturating_sub(own);
-        while state.charged + bytes > ceiling && self.return_one(state) {}
-        if state.charged + bytes > ceiling {
+        let ceiling = self
+            .config
+            .max_bytes
+            .map_or(usize::MAX, |max| max.saturating_sub(own));
+        if bytes > ceiling.saturating_sub(state.charged) {
             let available = ceiling.saturating_sub(state.charged);
             return Err(Refused::Limit {
                 needed: bytes,
@@ -471,8 +490,17 @@ impl Pool {
 
     // --- blocks ---
 
-    fn blocks_per_chunk(&self, class: BlockClass) -> usize {
-        self.config.chunk_bytes / self.config.block_bytes[class as usize]
+    /// Bytes of the unit of which both sizes of blocks are multiples.
+    fn unit_bytes(&self) -> usize {
+        let [mut a, mut b] = self.config.block_bytes;
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+
+    fn units(&self, class: BlockClass) -> usize {
+        self.config.block_bytes[class as usize] / self.unit_bytes()
     }
 
     /// A block whose first `lines` lines are zero.
@@ -484,10 +512,11 @@ impl Pool {
     ) -> Result<Location, Refused> {
         let mut state = self.state.lock();
         self.request(lines * size_of::<Line>())?;
-        let (id, number) = match state.blocks.take(class as u8) {
+        let count = self.units(class);
+        let (id, first) = match state.blocks.take(count) {
             Some(block) => block,
             None => {
-                let total = self.blocks_per_chunk(class);
+                let total = self.config.chunk_bytes / self.unit_bytes();
                 let free = state.blocks.prepare(total)?;
                 let side = if state.blocks.chunk_count() == 0 {
                     Side::Small
@@ -499,16 +528,15 @@ impl Pool {
                 descriptor
                     .state
                     .store(ChunkState::Blocks as u32, Ordering::Relaxed);
-                let place = state.blocks.add(id, class as u8, total, free);
+                let place = state.blocks.add(id, total, free);
                 descriptor.place.store(place as u32, Ordering::Relaxed);
-                state.blocks.take(class as u8).ok_or(Refused::System {
+                state.blocks.take(count).ok_or(Refused::System {
                     bytes: lines * size_of::<Line>(),
                 })?
             }
         };
         drop(state);
-        let at =
-            Location::at(self.chunk_start(id) + number * self.config.block_bytes[class as usize]);
+        let at = Location::at(self.chunk_start(id) + first * self.unit_bytes());
         self.arena.zero_lines(at, lines);
         Ok(at)
     }
@@ -519,9 +547,9 @@ impl Pool {
         let id = self.chunk_of(at);
         self.arena
             .gone(at.offset(), self.config.block_bytes[class as usize]);
-        let number = (at.offset() - self.chunk_start(id)) / self.config.block_bytes[class as usize];
+        let first = (at.offset() - self.chunk_start(id)) / self.unit_bytes();
         let place = self.arena.descriptor(id).place.load(Ordering::Relaxed);
-        if state.blocks.give(place as usize, number) {
+        if state.blocks.give(place as usize, first, self.units(class)) {
             self.give_chunk_locked(&mut state, id);
         }
     }
@@ -598,39 +626,42 @@ impl Pool {
         let wanted = bytes
             .checked_next_multiple_of(chunk)
             .ok_or(Refused::System { bytes })?;
-        let mut state = self.state.lock();
-        let side = usize::from(self.config.huge_pages);
         let mut made = 0;
-        let result = loop {
+        loop {
+            let mut state = self.state.lock();
             if state.resident_bytes >= state.promised_bytes + wanted {
                 state.promised_bytes += wanted;
-                break Ok(());
+                return Ok(());
             }
-            if let Err(refused) = self.charge(&mut state, chunk, Who::Writer) {
-                break Err(refused);
-            }
-            match self.untouched(&mut state, side) {
+            match self.make_free(&mut state) {
                 Ok(id) => {
+                    drop(state);
+                    // Nobody else has it, so nobody waits while its pages are made.
                     #[cfg(not(cmap_loom))]
                     self.arena.range().touch(id as usize * chunk, chunk);
+                    let mut state = self.state.lock();
                     let side = self.side_of(id);
                     self.push(&mut state.resident[side], id);
                     state.resident_bytes += chunk;
                     made += 1;
                 }
                 Err(refused) => {
-                    self.uncharge(&mut state, chunk);
-                    break Err(refused);
+                    // As it was: what this call made resident goes back.
+                    for _ in 0..made {
+                        self.return_one(&mut state);
+                    }
+                    return Err(refused);
                 }
             }
-        };
-        if result.is_err() {
-            // As it was: what this call made resident goes back.
-            for _ in 0..made {
-                self.return_one(&mut state);
-            }
         }
-        result
+    }
+
+    /// A charged chunk that is in no list. Nothing free is given back for it.
+    fn make_free(&self, state: &mut State) -> Result<u32, Refused> {
+        let chunk = self.config.chunk_bytes;
+        self.charge_more(state, chunk, Who::Writer)?;
+        self.untouched(state, usize::from(self.config.huge_pages))
+            .inspect_err(|_| self.uncharge(state, chunk))
     }
 
     /// Makes one chunk resident if none is, off a writer's path.
@@ -656,13 +687,11 @@ impl Pool {
         while self.return_one(&mut state) {
             bytes += self.config.chunk_bytes;
         }
-        let page = os::page_size();
-        for (id, class, number) in state.blocks.free_blocks() {
-            let size = self.config.block_bytes[class as usize];
-            let start = self.chunk_start(id) + number * size;
-            let pages = start.next_multiple_of(page)..(start + size) / page * page;
-            if !pages.is_empty() {
-                self.give_back(pages.start, pages.len());
+        let (page, unit_bytes) = (os::page_size(), self.unit_bytes());
+        for (id, unit) in state.blocks.free_units() {
+            let start = self.chunk_start(id) + unit * unit_bytes;
+            if start % page == 0 && unit_bytes % page == 0 {
+                self.give_back(start, unit_bytes);
             }
         }
         bytes
@@ -681,8 +710,7 @@ impl Pool {
     /// Bytes of block chunks, and of the blocks in use in them.
     pub(crate) fn block_usage(&self) -> (usize, usize) {
         let state = self.state.lock();
-        let used = state.blocks.used();
-        let used = used[0] * self.config.block_bytes[0] + used[1] * self.config.block_bytes[1];
+        let used = state.blocks.used() * self.unit_bytes();
         (state.blocks.chunk_count() * self.config.chunk_bytes, used)
     }
 

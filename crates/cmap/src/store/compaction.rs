@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::generation::Generation;
 use super::store::Store;
-use crate::base::sync::Ordering;
+use crate::base::sync::{Ordering, rest};
 use crate::log::{Log, Victims};
 use crate::memory::{Location, Pin};
 
@@ -35,6 +35,8 @@ pub(crate) struct Done {
     pub(crate) freed: usize,
     /// Nothing is left to do at this target.
     pub(crate) is_all: bool,
+    /// Another thread was compacting.
+    pub(crate) is_busy: bool,
 }
 
 /// What one step came to.
@@ -46,7 +48,9 @@ pub(super) enum Step {
     },
     /// No chunk is worth a walk.
     Idle,
-    /// No memory for survivors, or another thread is at it.
+    /// Another thread is at it.
+    Busy,
+    /// No memory for survivors.
     Blocked,
 }
 
@@ -57,23 +61,27 @@ impl<S: BuildHasher> Store<S> {
         (sums.mapped, sums.mapped.saturating_sub(sums.live))
     }
 
-    /// One step: at most `bytes` copied.
+    /// A chunk with more live bytes is not worth its copying when a dead share of `share`/256 is tolerated.
+    pub(super) fn live_max(&self, share: usize) -> usize {
+        self.pool.config().chunk_bytes / 512 * (512 - share)
+    }
+
+    /// One step: at most `bytes` copied, out of a chunk with at most `live_max` live.
     pub(super) fn compact_step(
         &self,
         generation: &Generation,
         pin: &Pin,
         victims: Victims,
         bytes: usize,
+        live_max: usize,
         random: u64,
     ) -> Step {
         let Some(mut walk) = generation.walk.try_lock() else {
-            return Step::Blocked;
+            return Step::Busy;
         };
         let log = &generation.log;
         if walk.is_none() {
             log.close_idle(&self.pool, self);
-            // A chunk that is nearly full of living entries is not worth its copying.
-            let live_max = self.pool.config().chunk_bytes - self.pool.config().chunk_bytes / 32;
             let Some(started) = log.start_walk(&self.pool, victims, live_max, random) else {
                 return Step::Idle;
             };
@@ -142,7 +150,10 @@ impl<S: BuildHasher> Store<S> {
 
     /// Compacts down to a dead share of `dead_share`/256, or until `until`.
     pub(crate) fn compact(&self, until: Until, dead_share: usize, thorough: bool) -> Done {
+        /// How often to let the thread finish that is at a step.
+        const BUSY_MAX: u32 = 100;
         let mut done = Done::default();
+        let mut waits = 0;
         let started = Instant::now();
         let freed_before = self.counts.chunks_freed.load(Ordering::Relaxed);
         let chunk = self.pool.config().chunk_bytes;
@@ -176,7 +187,9 @@ impl<S: BuildHasher> Store<S> {
             };
             let (mapped, dead) = self.dead_bytes(generation);
             let open = generation.log.open_bytes(&self.pool);
-            done.is_all = dead.saturating_sub(open) * 256 <= mapped * dead_share;
+            // Beyond two passes nothing would be gained: what is left is the ends of stretches.
+            done.is_all =
+                dead.saturating_sub(open) * 256 <= mapped * dead_share || done.bytes > 2 * mapped;
             if is_over || done.is_all || walks_left == 0 {
                 break;
             }
@@ -185,13 +198,9 @@ impl<S: BuildHasher> Store<S> {
                 _ => STEP_BYTES,
             };
             let compactions = self.counts.compactions.load(Ordering::Relaxed);
-            match self.compact_step(
-                generation,
-                &pin,
-                victims,
-                most.max(1),
-                started.elapsed().as_nanos() as u64,
-            ) {
+            let random = started.elapsed().as_nanos() as u64;
+            let (most, live_max) = (most.max(1), self.live_max(dead_share));
+            match self.compact_step(generation, &pin, victims, most, live_max, random) {
                 Step::Worked { moved, bytes } => {
                     done.moved += moved;
                     done.bytes += bytes;
@@ -201,6 +210,15 @@ impl<S: BuildHasher> Store<S> {
                     break;
                 }
                 Step::Blocked => break,
+                Step::Busy => {
+                    done.is_busy = true;
+                    waits += 1;
+                    if waits > BUSY_MAX {
+                        break;
+                    }
+                    drop(pin);
+                    rest(Duration::ZERO);
+                }
             }
             if self.counts.compactions.load(Ordering::Relaxed) != compactions {
                 walks_left -= 1;

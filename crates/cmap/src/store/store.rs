@@ -4,7 +4,7 @@ use core::hash::BuildHasher;
 
 use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
-use crate::base::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
 use crate::memory::{
@@ -42,6 +42,10 @@ pub(crate) struct Store<S> {
     pub(super) limbo: Limbo<Retired>,
     /// A generation that no pin sees, being given back bit by bit.
     pub(super) leftover: Mutex<Option<Unlinked<Generation>>>,
+    /// Dead bytes below which compaction under a limit gains nothing.
+    pub(super) futile: AtomicUsize,
+    /// Up to which hash tables were last packed together under a limit.
+    pub(super) shrunk_to: AtomicU64,
     pub(super) counts: Counts,
 }
 
@@ -73,6 +77,8 @@ impl<S> Store<S> {
             tuning,
             limbo: Limbo::new(tag),
             leftover: Mutex::new(None),
+            futile: AtomicUsize::new(0),
+            shrunk_to: AtomicU64::new(0),
             counts: Counts::default(),
         }
     }
@@ -178,22 +184,15 @@ impl<S: BuildHasher> Store<S> {
     pub(crate) fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         let hash = self.hash(key);
         let generation = self.generation.load(pin)?;
-        let mut value: &[u8] = &[];
-        generation.index.find(
-            &self.pool,
-            pin,
-            hash,
-            || hash::second(key),
-            |at| {
-                let entry = self.entry(at, pin);
-                let is_it = entry.key == key;
-                if is_it {
-                    value = entry.value;
-                }
-                is_it
-            },
-        )?;
-        Some(value)
+        let mut value = None;
+        let is_it = |at| {
+            value = Log::value_of(&self.pool, at, key, pin);
+            value.is_some()
+        };
+        generation
+            .index
+            .find(&self.pool, pin, hash, || hash::second(key), is_it)?;
+        value
     }
 
     pub(crate) fn len(&self) -> usize {

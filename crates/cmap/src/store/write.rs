@@ -44,8 +44,8 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Rounds of making room under a limit before a write is refused.
-const RELIEF_ROUNDS: usize = 16;
+/// Of the new keys of a bucket that spilled, how many try first whether a rebuild makes room by now.
+const RETRY_ONE_IN: u64 = 64;
 
 /// An appended entry that gives its bytes back unless it is published.
 struct Unpublished<'a, S> {
@@ -81,33 +81,20 @@ impl<S: BuildHasher> Store<S> {
         mut old: impl FnMut(&[u8]),
     ) -> Result<Wrote, Refusal> {
         let hash = self.hash(key);
-        let mut rounds = 0;
-        loop {
+        let (wrote, owed) = self.relieved(|| {
             let pin = self.pin();
-            match self.try_write(&pin, hash, key, value, when, &mut old) {
-                Ok((Attempt::Wrote(wrote), owed)) => {
-                    drop(pin);
-                    if owed >= self.tuning.quantum {
-                        self.maintain(hash, false);
-                    }
-                    return Ok(wrote);
-                }
-                Ok((Attempt::Stale, _)) => {}
-                Err(Refused::System { bytes }) => return Err(Refusal::OutOfMemory { bytes }),
-                Err(Refused::Limit { needed, available }) => {
-                    drop(pin);
-                    if rounds == RELIEF_ROUNDS || !self.relieve() {
-                        let pinned = self.limbo.bytes();
-                        return Err(Refusal::Full {
-                            needed,
-                            available,
-                            pinned,
-                        });
-                    }
-                    rounds += 1;
+            loop {
+                if let (Attempt::Wrote(wrote), owed) =
+                    self.try_write(&pin, hash, key, value, when, &mut old)?
+                {
+                    return Ok((wrote, owed));
                 }
             }
+        })?;
+        if owed >= self.tuning.quantum {
+            self.maintain(hash, false);
         }
+        Ok(wrote)
     }
 
     fn try_write(
@@ -134,7 +121,7 @@ impl<S: BuildHasher> Store<S> {
             who: Who::Writer,
         };
         let is_current = || self.generation.is(generation);
-        let is_it = |at: Location| self.entry(at, pin).key == key;
+        let is_it = |at| Log::value_of(&self.pool, at, key, pin).is_some();
         let second = || hash::second(key);
         let mut backoff = Backoff::new();
         let mut may_spill = false;
@@ -159,7 +146,9 @@ impl<S: BuildHasher> Store<S> {
                 return Ok((Attempt::Wrote(Wrote::Replaced), owed));
             }
             let mut stored = locked.insert(appended.at);
-            if stored.is_err() && (may_spill || locked.is_spilled()) {
+            // A bucket that spilled once goes on doing so, but for a try at a rebuild now and then.
+            let spills = may_spill || locked.is_spilled() && appended.at.bits() % RETRY_ONE_IN != 0;
+            if stored.is_err() && spills {
                 may_spill = true;
                 stored = locked.insert_spilled(second(), appended.at);
             }
@@ -198,7 +187,7 @@ impl<S: BuildHasher> Store<S> {
             let Some(mut locked) = generation.index.lock(&self.pool, &pin, hash, is_current) else {
                 continue;
             };
-            let is_it = |at: Location| self.entry(at, &pin).key == key;
+            let is_it = |at| Log::value_of(&self.pool, at, key, &pin).is_some();
             let found: Found<'_> = locked.find(|| hash::second(key), is_it)?;
             locked.remove(&found);
             drop(locked);

@@ -45,6 +45,14 @@ pub fn faulty<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs what belongs to the test itself, in the middle of a call under test.
+pub fn spared<R>(call: impl FnOnce() -> R) -> R {
+    let under_test = UNDER_TEST.replace(false);
+    let result = call();
+    UNDER_TEST.set(under_test);
+    result
+}
+
 /// Runs the call under test as the first of a new thread, which takes over the plan.
 pub fn faulty_on_a_new_thread<R: Send>(call: impl FnOnce() -> R + Send) -> R {
     let plan = PLAN.get();

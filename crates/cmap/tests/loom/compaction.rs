@@ -63,7 +63,11 @@ fn relocation_against_get_across_the_free() {
         map.compact_once();
         map.reclaim();
         join(reader);
-        assert_eq!(map.check().chunks_in_use, 2, "one with the copy, one with the table");
+        assert_eq!(
+            map.check().chunks_in_use,
+            2,
+            "one with the copy, one with the table"
+        );
     });
 }
 

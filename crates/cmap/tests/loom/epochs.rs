@@ -33,7 +33,10 @@ impl World {
 
     fn end(mut self: Arc<Self>) {
         assert_eq!(self.limbo.attempt(), 0, "the last attempt freed the rest");
-        Arc::get_mut(&mut self).expect("all threads are joined").limbo.drain();
+        Arc::get_mut(&mut self)
+            .expect("all threads are joined")
+            .limbo
+            .drain();
     }
 }
 
@@ -97,24 +100,27 @@ fn nested_sections_against_two_advances() {
 /// A fifth section shares a word with the sixth: the word stays until both are over.
 #[test]
 fn sections_deeper_than_a_record_against_advance_and_free() {
-    check("sections_deeper_than_a_record_against_advance_and_free", || {
-        let world = World::new();
-        let reader = world.clone();
-        let reader = spawn(move || {
-            let other = Tag::fresh();
-            let outer = [(); 4].map(|()| other.pin());
-            let fifth = reader.tag.pin();
-            let sixth = reader.tag.pin();
-            drop(fifth);
-            assert!(reader.shared.load(&sixth).is_some());
-            drop((sixth, outer));
-        });
-        world.shared.replace(Some(1), &world.limbo);
-        world.limbo.attempt();
-        join(reader);
-        world.limbo.attempt();
-        world.end();
-    });
+    check(
+        "sections_deeper_than_a_record_against_advance_and_free",
+        || {
+            let world = World::new();
+            let reader = world.clone();
+            let reader = spawn(move || {
+                let other = Tag::fresh();
+                let outer = [(); 4].map(|()| other.pin());
+                let fifth = reader.tag.pin();
+                let sixth = reader.tag.pin();
+                drop(fifth);
+                assert!(reader.shared.load(&sixth).is_some());
+                drop((sixth, outer));
+            });
+            world.shared.replace(Some(1), &world.limbo);
+            world.limbo.attempt();
+            join(reader);
+            world.limbo.attempt();
+            world.end();
+        },
+    );
 }
 
 /// Threads that could get no record share a word.

@@ -18,7 +18,10 @@ fn clear_against_put_and_get() {
         let reader = spawn(move || {
             let pin = reader.pin();
             let seen = reader.get(KEY, &pin);
-            assert!(seen.is_none_or(|value| value == [1] || value == [2]), "{seen:?}");
+            assert!(
+                seen.is_none_or(|value| value == [1] || value == [2]),
+                "{seen:?}"
+            );
         });
         map.clear();
         let old = join(writer);

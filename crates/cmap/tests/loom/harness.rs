@@ -29,8 +29,12 @@ fn report(panic: &PanicHookInfo<'_>) {
     } else {
         ""
     };
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let text = format!("\nmodel {name}, execution {executions}: {invariant}{what}\n    at {place}\n");
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let text =
+        format!("\nmodel {name}, execution {executions}: {invariant}{what}\n    at {place}\n");
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::exit(101);
 }

@@ -20,7 +20,10 @@ fn map(keys: &[&[u8]]) -> Arc<Map> {
 
 /// Reads a key twice: what it sees is never older than before, and of what is there throughout it never misses any.
 fn reads(map: &Map, key: &[u8]) -> [u8; 2] {
-    let seen = [0; 2].map(|_| map.read(key).expect("Stable-slot: a key that is never removed is absent"));
+    let seen = [0; 2].map(|_| {
+        map.read(key)
+            .expect("Stable-slot: a key that is never removed is absent")
+    });
     assert!(seen[0] <= seen[1], "first {}, then {}", seen[0], seen[1]);
     seen
 }
