@@ -8,7 +8,7 @@ use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{TableRef, block_class};
-use crate::base::sync::Ordering;
+use crate::base::sync::{Backoff, Ordering};
 use crate::memory::{Refused, Who};
 
 /// What making room came to.
@@ -195,6 +195,7 @@ impl Index {
         let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
         let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
         let mut hash = from;
+        let mut backoff = Backoff::new();
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
             if depth == 0 || table.depth() >= depth {
@@ -205,6 +206,8 @@ impl Index {
                 continue;
             }
             let Some(structural) = table.try_structural() else {
+                // Another thread replaces it.
+                backoff.wait();
                 continue;
             };
             if self.root(context.pin).find(hash, context.pin) != table.entry {
