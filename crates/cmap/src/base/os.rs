@@ -217,7 +217,7 @@ static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 #[cfg(all(target_os = "linux", not(any(cmap_portable, cmap_tsan, cmap_loom))))]
 mod membarrier {
-    use super::{ASYMMETRIC, Ordering};
+    use super::{ASYMMETRIC, AtomicBool, Ordering};
 
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
@@ -228,24 +228,36 @@ mod membarrier {
         answer == 0
     }
 
-    /// Registers the process, once; with other threads running this takes milliseconds.
+    /// Registers the process; with other threads running this takes milliseconds. No lock is held meanwhile: a child forked in
+    /// between could never take it. Registering twice does no harm.
     pub(crate) fn register() {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            let refused = std::env::var_os("CMAP_NO_MEMBARRIER").is_some();
-            ASYMMETRIC.store(
-                !refused && call(REGISTER_PRIVATE_EXPEDITED),
-                Ordering::Relaxed,
-            );
-        });
+        static IS_DONE: AtomicBool = AtomicBool::new(false);
+        // Acquire: pairs with the Release below: whoever finds it done finds the answer.
+        if IS_DONE.load(Ordering::Acquire) {
+            return;
+        }
+        let is_refused = std::env::var_os("CMAP_NO_MEMBARRIER").is_some();
+        if !is_refused && call(REGISTER_PRIVATE_EXPEDITED) {
+            ASYMMETRIC.store(true, Ordering::Relaxed);
+        }
+        // Release: pairs with the Acquire above.
+        IS_DONE.store(true, Ordering::Release);
     }
 
     /// A full barrier in every running thread of the process.
     pub(crate) fn barrier() {
-        if super::asymmetric() && !call(PRIVATE_EXPEDITED) {
-            // Registered, yet refused: a filter was installed after the first map. Pins rely on it, so this is final.
-            std::process::abort();
+        if !super::asymmetric() {
+            return;
         }
+        for _ in 0..1000 {
+            if call(PRIVATE_EXPEDITED) {
+                return;
+            }
+            // The kernel may have been out of memory for a moment.
+            std::thread::yield_now();
+        }
+        // Registered, yet refused: a filter was installed after the first map. Pins rely on it, so this is final.
+        std::process::abort();
     }
 }
 

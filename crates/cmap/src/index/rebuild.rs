@@ -274,22 +274,24 @@ impl Index {
         }
     }
 
-    /// Makes tables enough for `entries`.
+    /// Makes tables enough for `entries`: splits at most `most` of them, from that of hash `from` on. Returns where to go on.
     pub(crate) fn reserve<K: IndexKeeper>(
         &self,
         context: &Context<'_, K>,
         entries: usize,
-    ) -> Result<(), Refused> {
+        from: u64,
+        most: usize,
+    ) -> Result<Option<u64>, Refused> {
         let half = self.geometry.half;
         let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
         let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
-        let mut hash = 0;
-        loop {
+        let mut hash = from;
+        for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
             if depth == 0 || table.depth() >= depth {
-                match self.next_table(context, hash) {
+                match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
-                    None => return Ok(()),
+                    None => return Ok(None),
                 }
                 continue;
             }
@@ -306,10 +308,11 @@ impl Index {
             };
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {
                 Ok(()) => structural.keep(),
-                Err(NotDone::NoRoom) => return Ok(()),
+                Err(NotDone::NoRoom) => return Ok(None),
                 Err(NotDone::Refused(refused)) => return Err(refused),
             }
         }
+        Ok(Some(hash))
     }
 
     /// Moves the table of `hash` to a fuller chunk of blocks, so that its own can empty.
@@ -328,13 +331,6 @@ impl Index {
             tables: 1,
         };
         self.replace_checked(context, &[table], hash, plan)
-    }
-
-    /// The first hash after those of `hash`'s table; `None` after the last.
-    pub(crate) fn next_table<K>(&self, context: &Context<'_, K>, hash: u64) -> Option<u64> {
-        let depth = self.root(context.pin).find(hash, context.pin).depth();
-        let span = 1u64.checked_shl(64 - depth)?;
-        (hash & !(span - 1)).checked_add(span)
     }
 
     fn replace_checked<K: IndexKeeper>(
@@ -529,8 +525,12 @@ impl Index {
             holder.set(prefix, table);
         }
         drop(lock);
-        // Frozen for good.
-        core::mem::forget(frozen);
+        // Frozen for good: a writer that gets the lock of a bucket has, by that, looked whether the table is current.
+        if cfg!(planted_no_revalidation) {
+            drop(frozen);
+        } else {
+            core::mem::forget(frozen);
+        }
         for table in fresh.tables.drain(..) {
             self.count_table(context, table, true);
         }

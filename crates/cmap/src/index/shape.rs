@@ -137,7 +137,7 @@ impl Shape {
     }
 
     /// Where a hash belongs.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn spread(self, depth: u32, hash: u64) -> Spread {
         Spread::of(hash, depth, self.base(depth), self.primary())
     }

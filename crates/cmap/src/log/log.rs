@@ -1,6 +1,7 @@
 //! The log of one generation: chunks, what is open in them, and what in them may still be reachable.
 //!
-//! **Counted.** A chunk opens with its whole capacity counted as live; from then on the count only falls: by an entry's
+//! **Counted.** A chunk opens with its whole capacity counted as live, and a granule for each stream or lane that holds it,
+//! so that it stays while one may still touch it. From then on its bytes only fall: by an entry's
 //! bytes when it is unlinked or was never published, by the unused rest of a stretch when that is closed, by the unallotted
 //! rest when the chunk is sealed. Whoever brings it to zero hands the chunk over, once. Hence an unpublished append, a
 //! preempted writer or an open lane can hold bytes for a while, and never free them.
@@ -100,6 +101,8 @@ impl Walk {
     }
 }
 
+/// What a stream or a lane counts for in the chunk that it may still deal out or append to, full as that may be.
+pub(crate) const HOLD: u64 = GRANULE as u64;
 const CREDIT: u64 = 1;
 const NEVER_WALKED: u64 = u64::MAX;
 
@@ -318,7 +321,9 @@ impl Log {
             ..fresh
         }));
         drop(lane);
-        if let Some(before) = stretch.filter(|before| before.cursor != fresh.cursor) {
+        if let Some(before) =
+            stretch.filter(|before| (before.chunk, before.cursor) != (fresh.chunk, fresh.cursor))
+        {
             self.close(pool, keeper, before);
         }
         Ok(Appended {
@@ -415,7 +420,9 @@ impl Log {
         let taken = wanted.min(end - cursor);
         open.next += taken;
         // Relaxed: under the stream's mutex, before anybody can seal the chunk.
-        pool.descriptor(chunk).open.fetch_add(1, Ordering::Relaxed);
+        let descriptor = pool.descriptor(chunk);
+        descriptor.open.fetch_add(1, Ordering::Relaxed);
+        descriptor.live.fetch_add(HOLD, Ordering::Relaxed);
         drop(open);
         if let Some((full, next)) = sealed {
             self.seal(pool, keeper, full, next);
@@ -450,7 +457,7 @@ impl Log {
         // Relaxed: the chunk becomes known through the stream's mutex and the list's.
         descriptor
             .live
-            .store(pool.config().chunk_bytes as u64, Ordering::Relaxed);
+            .store(pool.config().chunk_bytes as u64 + HOLD, Ordering::Relaxed);
         descriptor.walked.store(NEVER_WALKED, Ordering::Relaxed);
         // The stream's own hold, until it seals the chunk.
         descriptor.open.store(1, Ordering::Relaxed);
@@ -497,7 +504,7 @@ impl Log {
         pool.descriptor(stretch.chunk)
             .open
             .fetch_sub(1, Ordering::Release);
-        self.lower(pool, keeper, stretch.chunk, stretch.room());
+        self.lower_by(pool, keeper, stretch.chunk, stretch.room() as u64 + HOLD);
     }
 
     // --- counting ---
@@ -647,7 +654,7 @@ impl Log {
         sum
     }
 
-    /// The same, by chunk.
+    /// The same, by chunk: called once for each hold.
     pub(crate) fn for_each_open(&self, pool: &Pool, mut f: impl FnMut(ChunkId, usize)) {
         for stream in &self.streams {
             let open = stream.open.lock();
@@ -776,6 +783,9 @@ impl Log {
     /// Gives the walk's credit back. What still lives is left alone until its count has changed.
     pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk) {
         let descriptor = pool.descriptor(walk.chunk);
+        if cfg!(planted_retire_after_walk) && descriptor.live.swap(0, Ordering::Relaxed) != 0 {
+            return self.hand_over(pool, keeper, walk.chunk);
+        }
         let live = descriptor.live.load(Ordering::Relaxed) - CREDIT;
         descriptor.walked.store(live, Ordering::Relaxed);
         self.lower_by(pool, keeper, walk.chunk, CREDIT);

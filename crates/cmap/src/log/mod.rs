@@ -11,4 +11,4 @@ mod lane;
 mod log;
 
 pub(crate) use entry::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-pub(crate) use log::{Appended, Keeper, Log, Victims, Walk};
+pub(crate) use log::{Appended, HOLD, Keeper, Log, Victims, Walk};

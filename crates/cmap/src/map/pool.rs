@@ -1,12 +1,10 @@
 //! Pools of chunks, of one's own or the process's.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::error::Error;
 use crate::base::os;
 use crate::base::sync::Arc;
 use crate::index::Geometry;
-use crate::memory::{Config, Pool};
+use crate::memory::{Config, Pool, Shared, Tag, domain};
 
 /// Chunk sizes that can be chosen.
 const CHUNK_BYTES: core::ops::RangeInclusive<usize> = 64 << 10..=64 << 20;
@@ -181,27 +179,28 @@ impl ChunkPool {
 }
 
 /// The process's pool. After a fork the child gets one of its own. If the system refuses the range, the pool has none and
-/// refuses everything, until a later map tries again.
+/// refuses everything, until a later map tries again. No lock is held: a child forked meanwhile could never take it.
 pub(super) fn process_pool() -> Arc<Pool> {
-    static POOL: Mutex<Option<Arc<Pool>>> = Mutex::new(None);
-    // In a forked child the mutex may be locked for ever by a thread that is not there.
-    static CHILD_POOL: Mutex<Option<(u32, Arc<Pool>)>> = Mutex::new(None);
-    let forks = crate::memory::domain().forks();
-    let config = PoolConfig::default().to_inner();
-    if forks != 0 {
-        let mut held = CHILD_POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, pool)) = held.as_ref().filter(|(born, _)| *born == forks) {
-            return pool.clone();
-        }
-        let pool = Arc::new(Pool::new_or_none(config));
-        *held = Some((forks, pool.clone()));
+    #[cfg(not(cmap_loom))]
+    static POOL: Shared<Arc<Pool>> = Shared::empty();
+    #[cfg(cmap_loom)]
+    loom::lazy_static! { static ref POOL: Shared<Arc<Pool>> = Shared::empty(); }
+    let pin = domain().pin(Tag::fresh(domain()));
+    let usable = || {
+        POOL.load(&pin)
+            .filter(|pool| !pool.is_foreign() && !pool.is_none())
+            .cloned()
+    };
+    if let Some(pool) = usable() {
         return pool;
     }
-    let mut held = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = held.as_ref().filter(|pool| !pool.is_none()) {
-        return pool.clone();
+    let pool = Arc::new(Pool::new_or_none(PoolConfig::default().to_inner()));
+    match POOL.set_if_empty(Box::new(pool.clone())) {
+        Ok(()) => pool,
+        // Another thread was faster, or the parent's is there: that one is never freed, a handful of bytes.
+        Err(own) => usable().unwrap_or_else(|| {
+            let _ = POOL.swap(Some(own));
+            pool
+        }),
     }
-    let pool = Arc::new(Pool::new_or_none(config));
-    *held = Some(pool.clone());
-    pool
 }

@@ -1,12 +1,11 @@
 //! The maintenance thread of a map that asked for one.
 
 use core::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::Error;
-use crate::base::sync::Arc;
+use crate::base::sync::{Arc, AtomicBool, Ordering};
 use crate::store::Store;
 
 /// How long it rests when there is nothing to do.
@@ -15,7 +14,7 @@ const STACK_BYTES: usize = 128 << 10;
 
 /// A running thread; dropping it ends it, within one step of compaction.
 pub(super) struct Tender {
-    stop: std::sync::Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -23,7 +22,7 @@ impl Tender {
     pub(super) fn spawn<S: BuildHasher + Send + Sync + 'static>(
         store: &Arc<Store<S>>,
     ) -> Result<Self, Error> {
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
         let (stopped, store) = (stop.clone(), store.clone());
         let thread = std::thread::Builder::new()
             .name("cmap-maintenance".into())
@@ -32,7 +31,10 @@ impl Tender {
                 // Relaxed: unparking synchronises.
                 while !stopped.load(Ordering::Relaxed) {
                     store.pool().touch_ahead();
-                    if !store.tend() {
+                    // A hasher that panics must not end the thread: later, then.
+                    let tended =
+                        std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| store.tend()));
+                    if !tended.unwrap_or(false) {
                         std::thread::park_timeout(REST);
                     }
                 }

@@ -149,7 +149,12 @@ impl Drop for Exit {
         // Relaxed: our own pins. One that was leaked still protects what it showed, so its record stays taken.
         if record.words().all(|word| word.load(Ordering::Relaxed) == 0) {
             // Release: pairs with the Acquire in `Domain::free_record`.
-            record.owned.store(false, Ordering::Release);
+            let order = if cfg!(planted_relaxed_exit) {
+                Ordering::Relaxed
+            } else {
+                Ordering::Release
+            };
+            record.owned.store(false, order);
         }
     }
 }
@@ -186,12 +191,17 @@ impl Domain {
 
     /// Prepares the process for pins: barriers and the fork handler. Called when a map is made.
     pub(crate) fn prepare(&self) {
-        os::register_barrier();
         #[cfg(not(cmap_loom))]
         {
-            static ONCE: std::sync::Once = std::sync::Once::new();
-            ONCE.call_once(|| os::on_fork_in_child(forked));
+            // First of all, and under no lock. Registered twice it counts forks twice, which is as good.
+            static IS_DONE: AtomicBool = AtomicBool::new(false);
+            // Relaxed, both: nothing else hangs on it.
+            if !IS_DONE.load(Ordering::Relaxed) {
+                os::on_fork_in_child(forked);
+                IS_DONE.store(true, Ordering::Relaxed);
+            }
         }
+        os::register_barrier();
     }
 
     /// See [`Domain::forks`].
@@ -470,7 +480,12 @@ impl Drop for Pin {
     fn drop(&mut self) {
         if matches!(self.holder, Holder::Alone) {
             // Release: pairs with the Acquire in `oldest_pin`: our reads come before what is freed.
-            self.slot.store(0, Ordering::Release);
+            let order = if cfg!(planted_relaxed_unpin) {
+                Ordering::Relaxed
+            } else {
+                Ordering::Release
+            };
+            self.slot.store(0, order);
         } else {
             self.drop_slow();
         }

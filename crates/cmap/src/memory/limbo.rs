@@ -156,7 +156,12 @@ impl<G> Limbo<G> {
             let Some(front) = state.waiting.front() else {
                 break;
             };
-            if front.stamp >= oldest || hold(&front.garbage) {
+            let is_seen = if cfg!(planted_early_free) {
+                front.stamp > oldest
+            } else {
+                front.stamp >= oldest
+            };
+            if is_seen || hold(&front.garbage) {
                 break;
             }
             if let Some(thing) = state.waiting.pop_front() {

@@ -76,6 +76,9 @@ pub(crate) struct Usage {
     pub(crate) reserved: usize,
 }
 
+/// Extents start at multiples of this many bytes, or less.
+const EXTENT_UNIT_MAX: usize = 64 << 10;
+
 const NONE: u32 = 0;
 
 #[derive(Debug)]
@@ -163,7 +166,7 @@ impl Pool {
         let chunk_bytes = config.chunk_bytes;
         let quarter = chunks / 4;
         let region = quarter * chunk_bytes..3 * quarter * chunk_bytes;
-        let extent_unit = (chunk_bytes / 32).max(os::page_size());
+        let extent_unit = (chunk_bytes / 32).min(EXTENT_UNIT_MAX).max(os::page_size());
         let state = State {
             fresh: 1..(chunks as u32).max(1),
             resident: [NONE; 2],
@@ -623,40 +626,42 @@ impl Pool {
         let wanted = bytes
             .checked_next_multiple_of(chunk)
             .ok_or(Refused::System { bytes })?;
-        let mut state = self.state.lock();
-        let side = usize::from(self.config.huge_pages);
         let mut made = 0;
-        let result = loop {
+        loop {
+            let mut state = self.state.lock();
             if state.resident_bytes >= state.promised_bytes + wanted {
                 state.promised_bytes += wanted;
-                break Ok(());
+                return Ok(());
             }
-            // Without giving back what is free: that is what we are making.
-            if let Err(refused) = self.charge_more(&mut state, chunk, Who::Writer) {
-                break Err(refused);
-            }
-            match self.untouched(&mut state, side) {
+            match self.make_free(&mut state) {
                 Ok(id) => {
+                    drop(state);
+                    // Nobody else has it, so nobody waits while its pages are made.
                     #[cfg(not(cmap_loom))]
                     self.arena.range().touch(id as usize * chunk, chunk);
+                    let mut state = self.state.lock();
                     let side = self.side_of(id);
                     self.push(&mut state.resident[side], id);
                     state.resident_bytes += chunk;
                     made += 1;
                 }
                 Err(refused) => {
-                    self.uncharge(&mut state, chunk);
-                    break Err(refused);
+                    // As it was: what this call made resident goes back.
+                    for _ in 0..made {
+                        self.return_one(&mut state);
+                    }
+                    return Err(refused);
                 }
             }
-        };
-        if result.is_err() {
-            // As it was: what this call made resident goes back.
-            for _ in 0..made {
-                self.return_one(&mut state);
-            }
         }
-        result
+    }
+
+    /// A charged chunk that is in no list. Nothing free is given back for it.
+    fn make_free(&self, state: &mut State) -> Result<u32, Refused> {
+        let chunk = self.config.chunk_bytes;
+        self.charge_more(state, chunk, Who::Writer)?;
+        self.untouched(state, usize::from(self.config.huge_pages))
+            .inspect_err(|_| self.uncharge(state, chunk))
     }
 
     /// Makes one chunk resident if none is, off a writer's path.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::generation::Generation;
 use super::store::Store;
-use crate::base::sync::Ordering;
+use crate::base::sync::{Ordering, rest};
 use crate::log::{Log, Victims};
 use crate::memory::{Location, Pin};
 
@@ -35,6 +35,8 @@ pub(crate) struct Done {
     pub(crate) freed: usize,
     /// Nothing is left to do at this target.
     pub(crate) is_all: bool,
+    /// Another thread was compacting.
+    pub(crate) is_busy: bool,
 }
 
 /// What one step came to.
@@ -46,7 +48,9 @@ pub(super) enum Step {
     },
     /// No chunk is worth a walk.
     Idle,
-    /// No memory for survivors, or another thread is at it.
+    /// Another thread is at it.
+    Busy,
+    /// No memory for survivors.
     Blocked,
 }
 
@@ -73,7 +77,7 @@ impl<S: BuildHasher> Store<S> {
         random: u64,
     ) -> Step {
         let Some(mut walk) = generation.walk.try_lock() else {
-            return Step::Blocked;
+            return Step::Busy;
         };
         let log = &generation.log;
         if walk.is_none() {
@@ -146,7 +150,10 @@ impl<S: BuildHasher> Store<S> {
 
     /// Compacts down to a dead share of `dead_share`/256, or until `until`.
     pub(crate) fn compact(&self, until: Until, dead_share: usize, thorough: bool) -> Done {
+        /// How often to let the thread finish that is at a step.
+        const BUSY_MAX: u32 = 100;
         let mut done = Done::default();
+        let mut waits = 0;
         let started = Instant::now();
         let freed_before = self.counts.chunks_freed.load(Ordering::Relaxed);
         let chunk = self.pool.config().chunk_bytes;
@@ -203,6 +210,15 @@ impl<S: BuildHasher> Store<S> {
                     break;
                 }
                 Step::Blocked => break,
+                Step::Busy => {
+                    done.is_busy = true;
+                    waits += 1;
+                    if waits > BUSY_MAX {
+                        break;
+                    }
+                    drop(pin);
+                    rest(Duration::ZERO);
+                }
             }
             if self.counts.compactions.load(Ordering::Relaxed) != compactions {
                 walks_left -= 1;

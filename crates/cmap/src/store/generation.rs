@@ -1,7 +1,7 @@
 //! A generation: everything that `clear` replaces; and what a map retires.
 
 use super::store::Tuning;
-use crate::base::sync::{AtomicUsize, Mutex, Ordering};
+use crate::base::sync::Mutex;
 use crate::index::{Directory, Index, TableRef};
 use crate::log::{Log, Walk};
 use crate::memory::{ChunkId, Location, Pin, Pool, Quiesced, Refused, Unlinked, Who};
@@ -15,7 +15,7 @@ pub(crate) struct Generation {
     /// Heap bytes charged for it, without directories.
     pub(super) heap_bytes: usize,
     /// How far its taking apart has come.
-    apart: AtomicUsize,
+    apart: Mutex<Apart>,
 }
 
 /// What waits for pins.
@@ -42,7 +42,7 @@ impl Generation {
             log,
             walk: Mutex::new(None),
             heap_bytes,
-            apart: AtomicUsize::new(0),
+            apart: Mutex::new(Apart::NOTHING),
         };
         if let Err(refused) = pool.charge_heap(charged, Who::Writer) {
             this.give_tables(pool);
@@ -66,13 +66,14 @@ impl Generation {
         self.heap_bytes + self.index.directory_bytes()
     }
 
-    /// Everything that it holds, for figures.
+    /// Everything that it still holds, for figures.
     pub(super) fn mapped(&self, pool: &Pool) -> usize {
-        self.log.sums(pool).mapped + self.index.table_bytes() + self.charged_heap()
+        let all = self.log.sums(pool).mapped + self.index.table_bytes() + self.charged_heap();
+        all.saturating_sub(self.apart.lock().bytes)
     }
 
-    /// Gives back up to `most` chunks, or tables and extents, of a generation that no pin sees any more.
-    /// Returns how many places in limbo that frees, and whether nothing is left.
+    /// Gives back up to `most` chunks, or `most` extents, or eight times as many tables, of a generation that no pin sees any
+    /// more. Returns how many places in limbo that frees, and whether nothing is left.
     pub(super) fn take_apart(
         &self,
         pool: &Pool,
@@ -80,33 +81,55 @@ impl Generation {
         most: usize,
         proof: &Quiesced,
     ) -> (usize, bool) {
-        // Relaxed: one thread at a time, under the caller's mutex.
+        let mut apart = self.apart.lock();
         let mut places = 0;
-        while let Some(chunk) = self
-            .log
-            .chunk_at(self.apart.load(Ordering::Relaxed))
-            .filter(|_| places < most)
-        {
+        while let Some(chunk) = self.log.chunk_at(apart.chunks).filter(|_| places < most) {
             pool.give_chunk(chunk, proof);
-            self.apart.fetch_add(1, Ordering::Relaxed);
+            apart.chunks += 1;
+            apart.bytes += pool.config().chunk_bytes;
             places += 1;
         }
         if places > 0 {
             return (places, false);
         }
         let has_extents = self.log.extent_bytes() > 0;
-        self.index.for_each_table(pool, pin, |table| {
-            if has_extents {
-                self.index.for_each_location(pool, pin, table, |at| {
-                    if pool.is_extent(at) {
-                        let bytes = Log::entry(pool, at, pin).bytes;
-                        pool.give_extent(at, bytes, proof);
-                        places += 1;
-                    }
-                });
+        let mut tables = 0;
+        while let Some(hash) = apart.hash.filter(|_| tables < most.saturating_mul(8)) {
+            let (table, next) = self.index.table_and_next(hash, pin);
+            while has_extents {
+                let is_extent = |at| pool.is_extent(at);
+                let found = self
+                    .index
+                    .first_location(pool, pin, table, apart.slot, is_extent);
+                let Some((slot, at)) = found else { break };
+                let bytes = Log::entry(pool, at, pin).bytes;
+                pool.give_extent(at, bytes, proof);
+                apart.bytes += pool.extent_bytes(bytes);
+                apart.slot = slot + 1;
+                places += 1;
+                if places >= most {
+                    return (places, false);
+                }
             }
-        });
-        self.index.for_each_table(pool, pin, |table| {
+            let (at, class, bytes) = table.block(pool);
+            pool.give_block(at, class, proof);
+            (apart.hash, apart.slot) = (next, 0);
+            apart.bytes += bytes;
+            places += 1;
+            tables += 1;
+        }
+        if apart.hash.is_some() {
+            return (places, false);
+        }
+        let spilled_extents = self
+            .index
+            .spilled(pool, pin)
+            .filter(|&at| has_extents && pool.is_extent(at));
+        for at in spilled_extents {
+            pool.give_extent(at, Log::entry(pool, at, pin).bytes, proof);
+            places += 1;
+        }
+        self.index.for_each_spill_table(pool, pin, |table| {
             let (at, class, _) = table.block(pool);
             pool.give_block(at, class, proof);
             places += 1;
@@ -114,4 +137,23 @@ impl Generation {
         pool.uncharge_heap(self.charged_heap());
         (places + self.index.directory_count(pin), true)
     }
+}
+
+/// How far the taking apart of a generation has come.
+#[derive(Debug)]
+struct Apart {
+    chunks: usize,
+    /// The first hash whose table is still there, and its first slot that was not looked at.
+    hash: Option<u64>,
+    slot: usize,
+    bytes: usize,
+}
+
+impl Apart {
+    const NOTHING: Self = Self {
+        chunks: 0,
+        hash: Some(0),
+        slot: 0,
+        bytes: 0,
+    };
 }

@@ -6,24 +6,37 @@
 use core::hash::BuildHasher;
 use std::time::Duration;
 
-use super::compaction::Until;
+use super::compaction::{Step, Until};
 use super::generation::{Generation, Retired};
 use super::store::Store;
 use super::write::Refusal;
-use crate::base::sync::Ordering;
+use crate::base::sync::{Ordering, rest};
 use crate::log::Victims;
-use crate::memory::{Quiesced, Refused, domain};
+use crate::memory::{Pin, Quiesced, Refused, Unlinked, domain};
 
-/// Chunks of a replaced generation that one call gives back.
-const CHUNKS_AT_ONCE: usize = 4;
+/// Chunks, or extents, or eight times as many tables, of a replaced generation that one call gives back.
+const AT_ONCE: usize = 4;
 /// Retired bytes after which a grace attempt is due: some thirty tables, or any chunk.
 const LIMBO_BYTES: usize = 256 << 10;
 /// Rounds of making room under a limit before a call is refused.
 const RELIEF_ROUNDS: usize = 16;
+/// How often, and for how long, a call that would be refused lets others finish what they are at. A pin that has been met for
+/// longer than all of that is a reader's, and is not waited for.
+const RELIEF_WAITS: u32 = 20;
+const RELIEF_WAIT: Duration = Duration::from_micros(100);
 /// Dead share, in 1/256, beyond which copying is stepped up.
 const DEAD_SHARE_HIGH: usize = 64;
 /// `shrink_to_fit` leaves at most this dead share, in 1/256: 3 %.
 const DEAD_SHARE_SHRUNK: usize = 7;
+
+/// What making room came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relief {
+    Gained,
+    /// Nothing now, but another thread is at it, or something waits for a pin.
+    Blocked,
+    Nothing,
+}
 
 /// The figures behind `memory()` and `stats()`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,14 +64,19 @@ pub(crate) struct Figures {
 impl<S> Store<S> {
     /// Gives back what one grace attempt hands out, or a part of a replaced generation. `true` if anything was.
     pub(crate) fn reclaim(&self) -> bool {
-        if self.take_leftover_apart() {
+        // Held throughout: one generation is taken apart at a time, by one thread.
+        let Some(mut leftover) = self.leftover.try_lock() else {
+            return false;
+        };
+        if leftover.is_some() {
+            self.take_apart(&mut leftover);
             return true;
         }
-        let mut generation_taken = false;
+        let mut is_taken = false;
         let hold = |retired: &Retired| {
             let is_generation = matches!(retired, Retired::Generation(_));
-            let held = is_generation && generation_taken;
-            generation_taken |= is_generation;
+            let held = is_generation && is_taken;
+            is_taken |= is_generation;
             held
         };
         let Some((ripe, proof)) = self.limbo.attempt(domain(), hold) else {
@@ -67,7 +85,10 @@ impl<S> Store<S> {
         let mut any = false;
         for retired in ripe.into_iter().flatten() {
             any = true;
-            self.give(retired, &proof);
+            match retired {
+                Retired::Generation(generation) => *leftover = Some(generation),
+                other => self.give(other, &proof),
+            }
         }
         any
     }
@@ -88,36 +109,33 @@ impl<S> Store<S> {
                 directory.free(proof);
             }
             Retired::Generation(generation) => {
-                let mut leftover = self.leftover.lock();
-                debug_assert!(leftover.is_none(), "one is taken apart at a time");
-                *leftover = Some(generation);
+                let pin = self.pin();
+                while !generation
+                    .get()
+                    .take_apart(&self.pool, &pin, usize::MAX, proof)
+                    .1
+                {}
+                generation.free(proof);
             }
         }
     }
 
-    /// Gives back a part of a generation that no pin sees. `true` if there was one.
-    fn take_leftover_apart(&self) -> bool {
-        let Some(mut leftover) = self.leftover.try_lock() else {
-            return false;
-        };
-        let Some(generation) = leftover.as_ref() else {
-            return false;
-        };
+    /// Gives back a part of a generation that no pin sees.
+    fn take_apart(&self, leftover: &mut Option<Unlinked<Generation>>) {
         // It left limbo: no pin sees it.
         let proof = Quiesced::unseen();
+        let Some(generation) = leftover.as_ref() else {
+            return;
+        };
         let pin = self.pin();
-        let (places, is_done) =
-            generation
-                .get()
-                .take_apart(&self.pool, &pin, CHUNKS_AT_ONCE, &proof);
+        let (places, is_done) = generation
+            .get()
+            .take_apart(&self.pool, &pin, AT_ONCE, &proof);
         drop(pin);
         self.limbo.unpromise(places);
-        if is_done {
-            if let Some(generation) = leftover.take() {
-                generation.free(&proof);
-            }
+        if let Some(generation) = leftover.take_if(|_| is_done) {
+            generation.free(&proof);
         }
-        true
     }
 
     fn limbo_threshold(&self) -> usize {
@@ -139,39 +157,24 @@ impl<S> Store<S> {
         let own = crate::base::sync::Arc::strong_count(pool) == 1;
         let (garbage, proof) = self.limbo.drain();
         let garbage: Vec<Retired> = garbage.collect();
-        let pin = self.pin();
         let current = self.generation.swap(None);
         let leftover = self.leftover.lock().take();
         for retired in garbage {
             match retired {
-                Retired::Generation(generation) => {
-                    self.free_generation(generation, own, &pin, &proof)
-                }
+                Retired::Generation(generation) if own => generation.free(&proof),
                 Retired::Directory(directory) if own => directory.free(&proof),
                 _ if own => {}
                 other => self.give(other, &proof),
             }
         }
         for generation in [current, leftover].into_iter().flatten() {
-            self.free_generation(generation, own, &pin, &proof);
+            if own {
+                // The pool goes with the map: its range is unmapped as a whole.
+                generation.free(&proof);
+            } else {
+                self.give(Retired::Generation(generation), &proof);
+            }
         }
-    }
-
-    /// `own`: the pool goes with the map, and its range is unmapped as a whole.
-    fn free_generation(
-        &self,
-        generation: crate::memory::Unlinked<Generation>,
-        own: bool,
-        pin: &crate::memory::Pin,
-        proof: &Quiesced,
-    ) {
-        while !own
-            && !generation
-                .get()
-                .take_apart(&self.pool, pin, usize::MAX, proof)
-                .1
-        {}
-        generation.free(proof);
     }
 }
 
@@ -193,9 +196,6 @@ impl<S: BuildHasher> Store<S> {
         if (is_due || self.leftover_waits()) && self.reclaim() {
             return;
         }
-        if !self.tuning.is_inline {
-            return;
-        }
         let pin = self.pin();
         let Some(generation) = self.generation.load(&pin) else {
             return;
@@ -213,7 +213,9 @@ impl<S: BuildHasher> Store<S> {
                     self.with_context(&pin, |context| generation.index.move_table(context, hash));
             }
         }
-        self.compact_owed(generation, &pin, owed, hash);
+        if self.tuning.is_inline {
+            self.compact_owed(generation, &pin, owed, hash);
+        }
     }
 
     fn leftover_waits(&self) -> bool {
@@ -222,13 +224,7 @@ impl<S: BuildHasher> Store<S> {
             .is_some_and(|leftover| leftover.is_some())
     }
 
-    fn compact_owed(
-        &self,
-        generation: &Generation,
-        pin: &crate::memory::Pin,
-        owed: usize,
-        random: u64,
-    ) {
+    fn compact_owed(&self, generation: &Generation, pin: &Pin, owed: usize, random: u64) {
         let (mapped, dead) = self.dead_bytes(generation);
         let share = self.dead_share_now();
         let chunk = self.pool.config().chunk_bytes;
@@ -253,27 +249,56 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    /// Makes room under a limit: what no pin sees, then the emptiest chunks. `false` if there is nothing to gain.
-    fn relieve(&self) -> bool {
+    /// Makes room under a limit: what no pin sees, then loosely packed tables, then the emptiest chunks.
+    fn relieve(&self) -> Relief {
         const CHUNKS: usize = 4;
         const TABLES: usize = 64;
-        let in_use = |store: &Self| store.pool.usage().in_use;
-        let before = in_use(self);
+        let in_use = || self.pool.usage().in_use;
+        let before = in_use();
         while self.reclaim() {}
-        if in_use(self) < before {
-            return true;
-        }
         let chunk = self.pool.config().chunk_bytes;
-        let (mapped, used) = self.pool.block_usage();
-        if mapped - used >= chunk {
-            // Tables are too loosely packed: some of them at a time.
-            let from = self.shrunk_to.load(Ordering::Relaxed);
-            let to = self.shrink_tables(from, TABLES);
-            self.shrunk_to.store(to.unwrap_or(0), Ordering::Relaxed);
+        // Some tables at a time, once around at most.
+        let mut from = self.shrunk_to.load(Ordering::Relaxed);
+        let mut is_around = false;
+        while in_use() >= before && !is_around {
+            let (mapped, used) = self.pool.block_usage();
+            if mapped - used < chunk {
+                break;
+            }
+            let next = self.shrink_tables(from, TABLES).unwrap_or(0);
+            is_around = next <= from;
+            from = next;
+            self.shrunk_to.store(from, Ordering::Relaxed);
             while self.reclaim() {}
         }
-        let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
-        in_use(self) < before || done.moved > 0 && done.freed > 0
+        if in_use() < before {
+            return Relief::Gained;
+        }
+        let pin = self.pin();
+        let dead = self.generation.load(&pin).map_or(0, |generation| {
+            let open = generation.log.open_bytes(&self.pool);
+            self.dead_bytes(generation).1.saturating_sub(open)
+        });
+        drop(pin);
+        let mut is_blocked = self.limbo.bytes() > 0;
+        // Where it gained nothing the last time, it waits for more to be dead.
+        if dead >= chunk.max(self.futile.load(Ordering::Relaxed)) {
+            let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
+            is_blocked |= done.is_busy;
+            // Copies of a few nearly full chunks may not free a whole one yet.
+            if in_use() < before || done.freed > done.bytes {
+                self.futile.store(0, Ordering::Relaxed);
+                return Relief::Gained;
+            }
+            if !is_blocked {
+                self.futile.store(dead + chunk / 4, Ordering::Relaxed);
+            }
+        }
+        if is_blocked {
+            Relief::Blocked
+        } else {
+            Relief::Nothing
+        }
     }
 
     /// Runs `f` until it is not refused for the limit any more, or no room can be made.
@@ -281,24 +306,36 @@ impl<S: BuildHasher> Store<S> {
         &self,
         mut f: impl FnMut() -> Result<T, Refused>,
     ) -> Result<T, Refusal> {
-        let mut rounds = 0;
+        let (mut rounds, mut waits) = (0, 0);
         loop {
-            match f() {
+            let (needed, available) = match f() {
                 Ok(done) => return Ok(done),
                 Err(Refused::System { bytes }) => return Err(Refusal::OutOfMemory { bytes }),
-                Err(Refused::Limit { needed, available }) => {
-                    if rounds == RELIEF_ROUNDS || !self.relieve() {
-                        let pinned = self.limbo.bytes();
-                        return Err(Refusal::Full {
-                            needed,
-                            available,
-                            pinned,
-                        });
-                    }
-                    rounds += 1;
+                Err(Refused::Limit { needed, available }) => (needed, available),
+            };
+            match self.relieve() {
+                Relief::Gained if rounds < RELIEF_ROUNDS => rounds += 1,
+                // Another thread is in the middle of something: it gets the processor, but no pin is waited for.
+                Relief::Blocked
+                    if waits < RELIEF_WAITS && self.is_young(self.limbo.oldest_pin_age()) =>
+                {
+                    rest(RELIEF_WAIT);
+                    waits += 1;
+                }
+                _ => {
+                    let pinned = self.limbo.bytes();
+                    return Err(Refusal::Full {
+                        needed,
+                        available,
+                        pinned,
+                    });
                 }
             }
         }
+    }
+
+    fn is_young(&self, pin_age: Option<Duration>) -> bool {
+        pin_age.is_none_or(|age| age < RELIEF_WAITS * RELIEF_WAIT)
     }
 
     /// One step of what the maintenance thread does. `true` if there may be more.
@@ -311,29 +348,31 @@ impl<S: BuildHasher> Store<S> {
             return false;
         };
         let (mapped, dead) = self.dead_bytes(generation);
-        let chunk = self.pool.config().chunk_bytes;
-        if dead * 256 <= mapped * self.dead_share_now()
-            || dead < self.tuning.dead_chunks_min * chunk
+        let share = self.dead_share_now();
+        if dead * 256 > mapped * share
+            && dead >= self.tuning.dead_chunks_min * self.pool.config().chunk_bytes
         {
-            return false;
+            let random = self
+                .counts
+                .relocations
+                .load(Ordering::Relaxed)
+                .wrapping_mul(0x9E37_79B9);
+            let (most, live_max) = (usize::MAX, self.live_max(share));
+            let step =
+                self.compact_step(generation, &pin, Victims::Sampled, most, live_max, random);
+            if matches!(step, Step::Worked { .. }) {
+                return true;
+            }
         }
-        let random = self
-            .counts
-            .relocations
-            .load(Ordering::Relaxed)
-            .wrapping_mul(0x9E37_79B9);
-        let live_max = self.live_max(self.dead_share_now());
-        matches!(
-            self.compact_step(
-                generation,
-                &pin,
-                Victims::Sampled,
-                usize::MAX,
-                live_max,
-                random
-            ),
-            super::compaction::Step::Worked { .. }
-        )
+        let is_sparse = generation.index.looks_sparse(generation.log.entries());
+        drop(pin);
+        if is_sparse {
+            let from = self.shrunk_to.load(Ordering::Relaxed);
+            let to = self.shrink_tables(from, 16);
+            self.shrunk_to.store(to.unwrap_or(0), Ordering::Relaxed);
+            return to.is_some();
+        }
+        false
     }
 
     /// Compacts, merges, moves tables together, and gives everything back.
@@ -367,7 +406,7 @@ impl<S: BuildHasher> Store<S> {
                 // No memory for it: later, then.
                 while generation.index.try_merge(context, hash, hash, true) == Ok(true) {}
                 let _ = generation.index.move_table(context, hash);
-                generation.index.next_table(context, hash)
+                generation.index.table_and_next(hash, context.pin).1
             });
             drop(pin);
             while self.limbo.bytes() > self.pool.config().chunk_bytes && self.reclaim() {}
@@ -378,12 +417,20 @@ impl<S: BuildHasher> Store<S> {
 
     /// Makes room for `entries` of `bytes` in all.
     pub(crate) fn reserve(&self, entries: usize, bytes: usize) -> Result<(), Refusal> {
+        const TABLES: usize = 16;
+        let mut hash = Some(0).filter(|_| entries > 0);
+        while let Some(from) = hash {
+            hash = self.relieved(|| {
+                let pin = self.pin();
+                let generation = self.generation_or_new(&pin)?;
+                self.with_context(&pin, |context| {
+                    generation.index.reserve(context, entries, from, TABLES)
+                })
+            })?;
+            while self.limbo.bytes() > LIMBO_BYTES && self.reclaim() {}
+        }
         self.relieved(|| {
             let pin = self.pin();
-            if entries > 0 {
-                let generation = self.generation_or_new(&pin)?;
-                self.with_context(&pin, |context| generation.index.reserve(context, entries))?;
-            }
             let generation = self.generation.load(&pin);
             let sums = generation.map(|generation| generation.log.sums(&self.pool));
             let room = sums.map_or(0, |sums| sums.mapped.saturating_sub(sums.live));

@@ -22,7 +22,8 @@ impl<S: BuildHasher> Store<S> {
     pub(crate) fn compact_once(&self) -> bool {
         let pin = self.pin();
         self.generation.load(&pin).is_some_and(|generation| {
-            let step = self.compact_step(generation, &pin, Victims::Again, usize::MAX, 0);
+            let step =
+                self.compact_step(generation, &pin, Victims::Again, usize::MAX, usize::MAX, 0);
             matches!(step, Step::Worked { .. })
         })
     }
@@ -42,7 +43,9 @@ impl<S: BuildHasher> Store<S> {
     pub(crate) fn split(&self) {
         let pin = self.pin();
         if let Some(generation) = self.generation.load(&pin) {
-            let _ = self.with_context(&pin, |context| generation.index.reserve(context, 9));
+            let _ = self.with_context(&pin, |context| {
+                generation.index.reserve(context, 9, 0, usize::MAX)
+            });
         }
     }
 

@@ -4,7 +4,7 @@ use core::hash::BuildHasher;
 
 use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
-use crate::base::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
 use crate::memory::{
@@ -42,6 +42,8 @@ pub(crate) struct Store<S> {
     pub(super) limbo: Limbo<Retired>,
     /// A generation that no pin sees, being given back bit by bit.
     pub(super) leftover: Mutex<Option<Unlinked<Generation>>>,
+    /// Dead bytes below which compaction under a limit gains nothing.
+    pub(super) futile: AtomicUsize,
     /// Up to which hash tables were last packed together under a limit.
     pub(super) shrunk_to: AtomicU64,
     pub(super) counts: Counts,
@@ -75,6 +77,7 @@ impl<S> Store<S> {
             tuning,
             limbo: Limbo::new(tag),
             leftover: Mutex::new(None),
+            futile: AtomicUsize::new(0),
             shrunk_to: AtomicU64::new(0),
             counts: Counts::default(),
         }
@@ -120,7 +123,9 @@ impl<S> Store<S> {
             })
         });
         let made = made.inspect_err(|_| self.limbo.unpromise(FIRST_PLACES))?;
-        if let Err(made) = self.generation.set_if_empty(made) {
+        if cfg!(planted_generation_overwritten) {
+            core::mem::forget(self.generation.swap(Some(made)));
+        } else if let Err(made) = self.generation.set_if_empty(made) {
             // Another thread was faster.
             made.give_tables(&self.pool);
             self.pool.uncharge_heap(made.charged_heap());

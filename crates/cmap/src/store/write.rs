@@ -129,7 +129,8 @@ impl<S: BuildHasher> Store<S> {
             let Some(mut locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
                 return Ok((Attempt::Stale, 0));
             };
-            if let Some(found) = locked.find(second, is_it) {
+            let looks = !(cfg!(planted_no_look_under_lock) && when == When::Absent);
+            if let Some(found) = locked.find(second, is_it).filter(|_| looks) {
                 if when == When::Absent {
                     return Ok((Attempt::Wrote(Wrote::Nothing), 0));
                 }
@@ -239,7 +240,10 @@ impl<S: BuildHasher> Store<S> {
             return Ok(false);
         };
         // By location, never by key: a newer value must not be undone, and a removed key not come back.
-        let Some(found) = locked.find(second, is_it) else {
+        let is_moved = |at: Location| {
+            cfg!(planted_relocate_by_key) && Log::head(&self.pool, at, pin).key == entry.key
+        };
+        let Some(found) = locked.find(second, |at| is_it(at) || is_moved(at)) else {
             return Ok(false);
         };
         locked.replace(&found, appended.at);

@@ -58,7 +58,8 @@ fn drop_of_the_map_against_the_last_pin() {
         let other = map.clone();
         let other = spawn(move || {
             let pin = other.pin();
-            assert_eq!(other.get(KEY, &pin), Some(&[1][..]));
+            let seen = other.get(KEY, &pin).expect("it is never removed");
+            assert!(seen == [1] || seen == [2], "{seen:?}");
             drop(pin);
             drop(other);
         });
