@@ -281,7 +281,7 @@ fn the_atomics_rules_bite() {
         ["log/lane.rs:1: `Acquire` without a comment that names its partner"]
     );
     assert_eq!(
-        partners("// Pairs with y.\n\n\n\nx.store(1, Release);").len(),
+        partners("// Pairs with y.\n\n\n\n\n\n\n\n\nx.store(1, Release);").len(),
         1
     );
     assert_eq!(

@@ -11,6 +11,8 @@ pub(crate) use std::sync::{
     },
 };
 
+pub(crate) use core::sync::atomic::compiler_fence;
+
 #[cfg(cmap_loom)]
 pub(crate) use loom::sync::{
     Arc,

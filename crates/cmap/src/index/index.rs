@@ -4,9 +4,9 @@
 //! never changes; a miss is right because of *Stable-slot*: had the key been there all along, the scan would have met it.
 //! A table that was replaced meanwhile is frozen, and shows what was true at its freezing, after the reader had begun.
 
+use super::collect::{self, BUCKET_ENTRIES_MAX};
 use super::directory::Directory;
-use super::rebuild;
-use super::shape::{Geometry, SLOTS};
+use super::shape::Geometry;
 use super::slot::{self, Want};
 use super::spill::Spill;
 use super::table::{self, Table, TableRef};
@@ -53,9 +53,6 @@ pub(crate) struct Index {
     pub(super) directory_bytes: AtomicUsize,
     pub(super) counters: Counters,
 }
-
-/// Most entries that one bucket can have in its own line and its overflow lines.
-pub(crate) const BUCKET_ENTRIES_MAX: usize = SLOTS + 2 * slot::CLASSES as usize * SLOTS;
 
 impl Index {
     /// An index of one table. Its first table and directory have their places promised by the caller.
@@ -218,7 +215,7 @@ impl Index {
         let table = self.resolve(hash, pool, pin);
         let bucket = table.spread(hash).bucket;
         let range = table.shape().range(table.depth(), hash, bucket);
-        let (count, spilled) = rebuild::collect(&table, bucket, out);
+        let (count, spilled) = collect::collect(&table, bucket, out);
         (count, range, spilled && !self.spill.is_empty())
     }
 

@@ -6,19 +6,22 @@
 //!
 //! Must not know: bytes, keys, the log.
 
+mod collect;
 mod directory;
 #[allow(clippy::module_inception)]
 mod index;
 mod locked;
 mod rebuild;
+mod resize;
 mod shape;
 mod slot;
 mod spill;
 mod table;
 
+pub(crate) use collect::BUCKET_ENTRIES_MAX;
 pub(crate) use directory::Directory;
-pub(crate) use index::{BUCKET_ENTRIES_MAX, Context, Index, IndexKeeper};
+pub(crate) use index::{Context, Index, IndexKeeper};
 pub(crate) use locked::{Found, NoRoom};
-pub(crate) use rebuild::Made;
+pub(crate) use resize::Made;
 pub(crate) use shape::Geometry;
 pub(crate) use table::TableRef;

@@ -8,44 +8,27 @@
 //! Source: extendible hashing (R. Fagin et al. 1979); splits of small tables as in Dash and Dragonfly.
 
 use super::directory::Directory;
-use super::index::{BUCKET_ENTRIES_MAX, Context, Index, IndexKeeper};
+use super::index::{Context, Index, IndexKeeper};
 use super::locked::rehash_all;
-use super::shape::{DEPTH_MAX, SLOTS, Shape, Spread};
+use super::shape::{SLOTS, Shape, Spread};
 use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
 use crate::base::sync::Ordering;
 use crate::memory::{Location, Refused, Who};
 
-/// What making room came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
-    /// The directory leads elsewhere now: try again.
-    Room,
-    /// Another thread is at this table: wait a little and try again.
-    Busy,
-    /// No table would have room for this hash: spill.
-    Spill,
-}
-
-/// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead.
-const REBUILD_BELOW: usize = 75;
-const MERGE_UP_TO: usize = 65;
-/// A directory may cost this part of the tables, and a page.
-const DIRECTORY_SHARE: usize = 16;
-const DIRECTORY_FREE: usize = 4096;
 /// Rounds of reading keys again before a freeze; after them the last few are read under it.
 const ROUNDS: usize = 3;
 
 /// What tables become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
-    shape: Shape,
-    depth: u32,
-    tables: usize,
+pub(super) struct Plan {
+    pub(super) shape: Shape,
+    pub(super) depth: u32,
+    pub(super) tables: usize,
 }
 
 /// Why a plan was not carried out.
-enum NotDone {
+pub(super) enum NotDone {
     Refused(Refused),
     NoRoom,
 }
@@ -120,220 +103,7 @@ impl Copied {
 }
 
 impl Index {
-    /// Makes room for a new key of `hash`, which found none.
-    pub(crate) fn make_room<K: IndexKeeper>(
-        &self,
-        context: &Context<'_, K>,
-        hash: u64,
-    ) -> Result<Made, Refused> {
-        let table = self.resolve(hash, context.pool, context.pin);
-        let Some(structural) = table.try_structural() else {
-            return Ok(Made::Busy);
-        };
-        if self.root(context.pin).find(hash, context.pin) != table.entry {
-            return Ok(Made::Busy);
-        }
-        let (shape, depth) = (table.shape(), table.depth());
-        let same = Plan {
-            shape,
-            depth,
-            tables: 1,
-        };
-        let is_worn = table.count() * 100 < shape.slots() * REBUILD_BELOW
-            && !cfg!(planted_no_same_size_rebuild);
-        let mut plans = [is_worn.then_some(same), None];
-        plans[1] = if shape < self.geometry.top {
-            Some(Plan {
-                shape: Shape(shape.0 + 1),
-                ..same
-            })
-        } else if depth < DEPTH_MAX && self.may_deepen(context, hash, depth) {
-            Some(Plan {
-                shape: self.geometry.half,
-                depth: depth + 1,
-                tables: 2,
-            })
-        } else {
-            None
-        };
-        for plan in plans.into_iter().flatten() {
-            match self.replace(context, &[table], hash, plan, Some(hash), Who::Writer) {
-                Ok(()) => {
-                    structural.keep();
-                    let counter = if plan.tables == 2 {
-                        &self.counters.splits
-                    } else {
-                        &self.counters.rebuilds
-                    };
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Made::Room);
-                }
-                Err(NotDone::NoRoom) => {}
-                Err(NotDone::Refused(refused)) => return Err(refused),
-            }
-        }
-        Ok(Made::Spill)
-    }
-
-    /// Whether the directory may have entries for tables of `depth + 1`: hashes that are too much alike stop at a share.
-    fn may_deepen<K>(&self, context: &Context<'_, K>, hash: u64, depth: u32) -> bool {
-        let holder = self.root(context.pin).holder(hash, context.pin);
-        let bits = depth + 1 - holder.above();
-        let bytes = self.directory_bytes() + (8 << bits.min(32)) / 2;
-        bits <= holder.bits() || bytes <= self.table_bytes() / DIRECTORY_SHARE + DIRECTORY_FREE
-    }
-
-    /// Makes a spill table at the chain's head, where the others have no line free for `second`.
-    pub(crate) fn grow_spill<K: IndexKeeper>(
-        &self,
-        context: &Context<'_, K>,
-        who: Who,
-    ) -> Result<(), Refused> {
-        let shape = self.geometry.half;
-        context.keeper.promise()?;
-        let class = block_class(context.pool, shape);
-        let at = context
-            .pool
-            .take_block(class, shape.lines(), who)
-            .inspect_err(|_| context.keeper.unpromise())?;
-        let lock = self.directory_lock.lock();
-        self.spill.push(context.pool, context.pin, at, shape);
-        drop(lock);
-        self.count_table(context, TableRef::new(at, 0, shape), true);
-        Ok(())
-    }
-
-    /// Retires one spill table that no entry is in.
-    pub(crate) fn trim_spill<K: IndexKeeper>(&self, context: &Context<'_, K>) -> bool {
-        if self.spill.is_empty() {
-            return false;
-        }
-        let lock = self.directory_lock.lock();
-        let Some(table) = self.spill.unlink_empty(context.pool, context.pin) else {
-            return false;
-        };
-        drop(lock);
-        self.count_table(context, table, false);
-        context.keeper.retire_table(table);
-        true
-    }
-
-    /// Merges or shrinks the table of `hash` if it and its sibling have become empty enough. `true` if it did.
-    pub(crate) fn try_merge<K: IndexKeeper>(
-        &self,
-        context: &Context<'_, K>,
-        hash: u64,
-        random: u64,
-        thorough: bool,
-    ) -> Result<bool, Refused> {
-        let table = self.resolve(hash, context.pool, context.pin);
-        if !thorough && !table.looks_sparse(random) {
-            return Ok(false);
-        }
-        let (shape, depth) = (table.shape(), table.depth());
-        let fits = |count: usize, shape: Shape| count * 100 <= shape.slots() * MERGE_UP_TO;
-        let count = table.count();
-        let sibling = (depth > 0)
-            .then(|| self.resolve(hash ^ 1 << (64 - depth), context.pool, context.pin))
-            .filter(|sibling| sibling.depth() == depth);
-        let half = self.geometry.half;
-        if let Some(sibling) = sibling {
-            let both = count + sibling.count();
-            let shape = [half, self.geometry.top]
-                .into_iter()
-                .find(|&shape| fits(both, shape));
-            if let Some(shape) = shape {
-                let plan = Plan {
-                    shape,
-                    depth: depth - 1,
-                    tables: 1,
-                };
-                return self.replace_checked(context, &[table, sibling], hash, plan);
-            }
-        }
-        let floor = if depth == 0 {
-            self.geometry.first
-        } else {
-            half
-        };
-        let smaller = (floor.0..shape.0)
-            .map(Shape)
-            .find(|&smaller| fits(count, smaller));
-        match smaller {
-            Some(shape) => self.replace_checked(
-                context,
-                &[table],
-                hash,
-                Plan {
-                    shape,
-                    depth,
-                    tables: 1,
-                },
-            ),
-            None => Ok(false),
-        }
-    }
-
-    /// Makes tables enough for `entries`: splits at most `most` of them, from that of hash `from` on. Returns where to go on.
-    pub(crate) fn reserve<K: IndexKeeper>(
-        &self,
-        context: &Context<'_, K>,
-        entries: usize,
-        from: u64,
-        most: usize,
-    ) -> Result<Option<u64>, Refused> {
-        let half = self.geometry.half;
-        let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
-        let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
-        let mut hash = from;
-        for _ in 0..most {
-            let table = self.resolve(hash, context.pool, context.pin);
-            if depth == 0 || table.depth() >= depth {
-                match self.table_and_next(hash, context.pin).1 {
-                    Some(next) => hash = next,
-                    None => return Ok(None),
-                }
-                continue;
-            }
-            let Some(structural) = table.try_structural() else {
-                continue;
-            };
-            if self.root(context.pin).find(hash, context.pin) != table.entry {
-                continue;
-            }
-            let plan = Plan {
-                shape: half,
-                depth: table.depth() + 1,
-                tables: 2,
-            };
-            match self.replace(context, &[table], hash, plan, None, Who::Writer) {
-                Ok(()) => structural.keep(),
-                Err(NotDone::NoRoom) => return Ok(None),
-                Err(NotDone::Refused(refused)) => return Err(refused),
-            }
-        }
-        Ok(Some(hash))
-    }
-
-    /// Moves the table of `hash` to a fuller chunk of blocks, so that its own can empty.
-    pub(crate) fn move_table<K: IndexKeeper>(
-        &self,
-        context: &Context<'_, K>,
-        hash: u64,
-    ) -> Result<bool, Refused> {
-        let table = self.resolve(hash, context.pool, context.pin);
-        if !context.pool.is_sparse(table.entry.at()) {
-            return Ok(false);
-        }
-        let plan = Plan {
-            shape: table.shape(),
-            depth: table.depth(),
-            tables: 1,
-        };
-        self.replace_checked(context, &[table], hash, plan)
-    }
-
-    fn replace_checked<K: IndexKeeper>(
+    pub(super) fn replace_checked<K: IndexKeeper>(
         &self,
         context: &Context<'_, K>,
         sources: &[Table<'_>],
@@ -384,7 +154,7 @@ impl Index {
 
     /// Replaces `sources`, whose structural words the caller holds, by new tables. `hash` is one of theirs; `room_for` one
     /// that must find room.
-    fn replace<K: IndexKeeper>(
+    pub(super) fn replace<K: IndexKeeper>(
         &self,
         context: &Context<'_, K>,
         sources: &[Table<'_>],
@@ -540,7 +310,7 @@ impl Index {
         }
     }
 
-    fn count_table<K>(&self, context: &Context<'_, K>, table: TableRef, is_new: bool) {
+    pub(super) fn count_table<K>(&self, context: &Context<'_, K>, table: TableRef, is_new: bool) {
         let (_, _, bytes) = table.block(context.pool);
         // Relaxed: figures.
         if is_new {
@@ -712,96 +482,4 @@ fn freeze<K>(
         }
     }
     false
-}
-
-/// The locations of a bucket's entries at one instant: its words are read until they stay the same twice, then under its
-/// lock. Also whether keys of it may be in the spill tables.
-pub(super) fn collect(
-    table: &Table<'_>,
-    bucket: usize,
-    out: &mut [Option<Location>; BUCKET_ENTRIES_MAX],
-) -> (usize, bool) {
-    const TRIES: usize = 4;
-    let mut before = [None; BUCKET_ENTRIES_MAX];
-    let mut last = read_bucket(table, bucket, &mut before);
-    for _ in 0..TRIES {
-        let now = read_bucket(table, bucket, out);
-        if now == last && out[..now.0] == before[..now.0] {
-            return now;
-        }
-        before = *out;
-        last = now;
-    }
-    let first = &table.bucket(bucket)[0];
-    let mut backoff = crate::base::sync::Backoff::new();
-    loop {
-        let word = first.load(Ordering::Relaxed);
-        if word & slot::LOCK == 0 {
-            // Acquire: pairs with the Release of the last unlock.
-            if first
-                .compare_exchange(
-                    word,
-                    word | slot::LOCK,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
-            {
-                let now = read_bucket(table, bucket, out);
-                table.thaw(bucket);
-                return now;
-            }
-        } else {
-            // A frozen bucket does not change; a held one does soon.
-            let now = read_bucket(table, bucket, out);
-            let again = read_bucket(table, bucket, &mut before);
-            if now == again && out[..now.0] == before[..again.0] {
-                return now;
-            }
-        }
-        backoff.wait();
-    }
-}
-
-fn read_bucket(
-    table: &Table<'_>,
-    bucket: usize,
-    out: &mut [Option<Location>; BUCKET_ENTRIES_MAX],
-) -> (usize, bool) {
-    let home = table.bucket(bucket);
-    let mut count = 0;
-    let mut lines = 0u64;
-    let mut spilled = false;
-    for (n, slot) in home.iter().enumerate() {
-        // Acquire: pairs with the Release of the slot's store (Published-last).
-        let word = slot.load(Ordering::Acquire);
-        if n == 0 {
-            spilled = word & slot::SPILL != 0;
-        } else {
-            let [a, b] = table.choices(bucket, n - 1);
-            for (number, flag) in [(a, slot::LINE_A), (b, slot::LINE_B)] {
-                lines |= number
-                    .filter(|_| word & flag != 0)
-                    .map_or(0, |number| 1 << number);
-            }
-        }
-        if let Some(at) = Location::of_word(word) {
-            out[count] = Some(at);
-            count += 1;
-        }
-    }
-    for (number, line) in table.overflow_lines().iter().enumerate() {
-        if lines & 1 << number == 0 {
-            continue;
-        }
-        for slot in line {
-            // Acquire: as above.
-            let word = slot.load(Ordering::Acquire);
-            if word != 0 && slot::home_of(word) == bucket {
-                out[count] = Location::of_word(word);
-                count += 1;
-            }
-        }
-    }
-    (count, spilled)
 }

@@ -212,7 +212,7 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     pub(crate) const DEFAULT: Self = Self {
-        first: Shape(0),
+        first: Shape(3),
         half: Shape(6),
         top: Shape(7),
         root_bits_max: 16,

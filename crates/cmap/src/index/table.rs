@@ -350,7 +350,9 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
     use core::arch::x86_64::_mm_set1_epi32;
     let (mask, bits) = want.upper_halves();
     // SAFETY: SSE2 is part of x86_64; no memory is touched.
-    let (mask, bits) = unsafe { (_mm_set1_epi32(mask as i32), _mm_set1_epi32(bits as i32)) };
+    let mask = unsafe { _mm_set1_epi32(mask as i32) };
+    // SAFETY: as above.
+    let bits = unsafe { _mm_set1_epi32(bits as i32) };
     let found: u32;
     // SAFETY: Words-are-words: reads the 64 bytes behind a reference, at their alignment. In assembly, since the language has
     // no vector load that may race with atomic stores; the processor reads every aligned half word at once.

@@ -37,26 +37,27 @@ pub(crate) struct Appended {
 }
 
 #[derive(Debug, Default)]
-struct Open {
-    chunk: Option<ChunkId>,
+pub(super) struct Open {
+    pub(super) chunk: Option<ChunkId>,
     /// Offset in the pool's range of what no lane took yet.
-    next: usize,
+    pub(super) next: usize,
 }
 
-struct Stream {
-    open: Mutex<Open>,
-    lanes: Box<[Lane]>,
+pub(super) struct Stream {
+    pub(super) open: Mutex<Open>,
+    pub(super) lanes: Box<[Lane]>,
 }
 
 /// See the file's head.
 pub(crate) struct Log {
-    streams: [Stream; 2],
-    chunks: Mutex<Vec<ChunkId>>,
+    pub(super) streams: [Stream; 2],
+    pub(super) chunks: Mutex<Vec<ChunkId>>,
     /// Chunks of small pages before huge ones are taken.
     small_chunks: usize,
     /// Bytes of extents, as the pool charges them.
     extent_bytes: AtomicUsize,
-    extent_dead: AtomicUsize,
+    /// What entries take of them.
+    extent_live: AtomicUsize,
 }
 
 /// How many bytes the log holds of what.
@@ -69,41 +70,14 @@ pub(crate) struct Sums {
     pub(crate) mapped: usize,
 }
 
-/// Which chunks compaction may choose from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Victims {
-    /// The emptiest of eight.
-    Sampled,
-    /// The emptiest of all.
-    All,
-    /// The emptiest of all, also if the last walk left it as it is.
-    Again,
-}
-
-/// A walk through a victim: it holds a credit, so the chunk stays.
-#[derive(Debug)]
-pub(crate) struct Walk {
-    pub(crate) chunk: ChunkId,
-    next: usize,
-    end: usize,
-}
-
 /// A stretch of a large map.
 const STRETCH_BYTES_MAX: usize = 64 << 10;
 /// Entries above this part (1/n) of a stretch get one of just their size: pads then waste a sixteenth at most.
 const OWN_STRETCH_SHARE: usize = 8;
 
-impl Walk {
-    /// Goes back to an entry that it showed.
-    pub(crate) fn rewind(&mut self, to: Location) {
-        debug_assert!(to.offset() < self.next);
-        self.next = to.offset();
-    }
-}
-
 /// What a stream or a lane counts for in the chunk that it may still deal out or append to, full as that may be.
 pub(crate) const HOLD: u64 = GRANULE as u64;
-const CREDIT: u64 = 1;
+/// A chunk's `walked` before its first walk.
 const NEVER_WALKED: u64 = u64::MAX;
 
 fn try_lanes(count: usize) -> Result<Box<[Lane]>, Refused> {
@@ -133,7 +107,7 @@ impl Log {
             chunks: Mutex::new(Vec::new()),
             small_chunks,
             extent_bytes: AtomicUsize::new(0),
-            extent_dead: AtomicUsize::new(0),
+            extent_live: AtomicUsize::new(0),
         })
     }
 
@@ -216,7 +190,7 @@ impl Log {
     }
 
     /// The head of the entry at `at`, or the pad there, to the byte: what follows it may be being written.
-    fn record_in_walk(pool: &Pool, at: Location, pin: &Pin) -> Record {
+    pub(super) fn record_in_walk(pool: &Pool, at: Location, pin: &Pin) -> Record {
         let control = pool.arena().bytes(at, 1, pin)[0];
         entry::decode(pool.arena().bytes(at, entry::header_length(control), pin))
     }
@@ -347,6 +321,7 @@ impl Log {
             .take_extent(bytes, who)
             .inspect_err(|_| keeper.unpromise())?;
         // Relaxed, here and below: figures.
+        self.extent_live.fetch_add(bytes, Ordering::Relaxed);
         self.extent_bytes
             .fetch_add(pool.extent_bytes(bytes), Ordering::Relaxed);
         write_head(at.offset());
@@ -478,7 +453,7 @@ impl Log {
     }
 
     /// Ends the dealing out of a chunk: its rest from `next` is a pad.
-    fn seal(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, next: usize) {
+    pub(super) fn seal(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, next: usize) {
         let end = pool.chunk_start(chunk) + pool.config().chunk_bytes;
         pool.descriptor(chunk)
             .state
@@ -495,7 +470,7 @@ impl Log {
     }
 
     /// Turns the unused rest of a stretch into a pad.
-    fn close(&self, pool: &Pool, keeper: &impl Keeper, stretch: Stretch) {
+    pub(super) fn close(&self, pool: &Pool, keeper: &impl Keeper, stretch: Stretch) {
         if stretch.room() > 0 {
             pool.arena()
                 .write(stretch.cursor, &entry::encode_pad(stretch.room()));
@@ -516,7 +491,7 @@ impl Log {
     }
 
     #[inline]
-    fn lower_by(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: u64) {
+    pub(super) fn lower_by(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -535,7 +510,7 @@ impl Log {
     }
 
     #[cold]
-    fn hand_over(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId) {
+    pub(super) fn hand_over(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId) {
         pool.descriptor(chunk)
             .state
             .store(ChunkState::Retired as u32, Ordering::Relaxed);
@@ -563,6 +538,7 @@ impl Log {
     #[inline]
     pub(crate) fn unlinked(&self, pool: &Pool, keeper: &impl Keeper, at: Location, bytes: usize) {
         if pool.is_extent(at) {
+            self.extent_live.fetch_sub(bytes, Ordering::Relaxed);
             self.extent_bytes
                 .fetch_sub(pool.extent_bytes(bytes), Ordering::Relaxed);
             keeper.retire_extent(at, bytes);
@@ -611,6 +587,14 @@ impl Log {
         lane.owed.fetch_add(owed, Ordering::Relaxed) + owed
     }
 
+    /// Puts back what [`Log::settle`] took.
+    pub(crate) fn owe(&self, bytes: u64) {
+        let lanes = &self.streams[0].lanes;
+        lanes[thread_hint() % lanes.len()]
+            .owed
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Takes over what the thread's lane owes.
     pub(crate) fn settle(&self) -> u64 {
         let lanes = &self.streams[0].lanes;
@@ -643,8 +627,14 @@ impl Log {
         }
     }
 
+    /// The ends of extents' last pages.
+    pub(crate) fn extent_ends(&self) -> usize {
+        let live = self.extent_live.load(Ordering::Relaxed);
+        self.extent_bytes().saturating_sub(live)
+    }
+
     pub(crate) fn extent_bytes(&self) -> usize {
-        self.extent_bytes.load(Ordering::Relaxed) - self.extent_dead.load(Ordering::Relaxed)
+        self.extent_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes that lanes and streams may still deal out.
@@ -680,148 +670,5 @@ impl Log {
 
     pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.lock().len()
-    }
-
-    // --- compaction ---
-
-    /// Chooses a victim and starts a walk through it. `None` if no chunk is worth one.
-    ///
-    /// `live_max`: a chunk with more live bytes is left alone.
-    pub(crate) fn start_walk(
-        &self,
-        pool: &Pool,
-        victims: Victims,
-        live_max: usize,
-        random: u64,
-    ) -> Option<Walk> {
-        const SAMPLES: usize = 8;
-        let chunks = self.chunks.lock();
-        let count = chunks.len();
-        let looks = if victims == Victims::Sampled {
-            SAMPLES.min(count)
-        } else {
-            count
-        };
-        let first = if count == 0 {
-            0
-        } else {
-            random as usize % count
-        };
-        // Golden-ratio steps: eight places spread over the list.
-        let step = if victims == Victims::Sampled {
-            (count * 5 / 8).max(1)
-        } else {
-            1
-        };
-        let best = (0..looks)
-            .map(|look| chunks[(first + look * step) % count])
-            .filter_map(|id| Some((Self::worth(pool, id, victims)?, id)))
-            .filter(|(live, _)| *live <= live_max as u64)
-            .min_by_key(|(live, _)| *live)?;
-        let descriptor = pool.descriptor(best.1);
-        // The credit: never from zero, which means handed over.
-        let mut live = descriptor.live.load(Ordering::Relaxed);
-        while live != 0 {
-            // AcqRel: pairs with the fetch_sub in `lower_by`.
-            match descriptor.live.compare_exchange(
-                live,
-                live + CREDIT,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => {
-                    let start = pool.chunk_start(best.1);
-                    return Some(Walk {
-                        chunk: best.1,
-                        next: start,
-                        end: start + pool.config().chunk_bytes,
-                    });
-                }
-                Err(now) => live = now,
-            }
-        }
-        None
-    }
-
-    fn worth(pool: &Pool, id: ChunkId, victims: Victims) -> Option<u64> {
-        let descriptor = pool.descriptor(id);
-        let live = descriptor.live.load(Ordering::Relaxed);
-        let seen = victims != Victims::Again && live == descriptor.walked.load(Ordering::Relaxed);
-        let usable = descriptor.state.load(Ordering::Relaxed) == ChunkState::Sealed as u32
-            && Self::is_closed(pool, id)
-            && descriptor.pins.load(Ordering::Relaxed) == 0
-            && live % GRANULE as u64 == 0;
-        (usable && !seen && live != 0).then_some(live)
-    }
-
-    fn is_closed(pool: &Pool, id: ChunkId) -> bool {
-        // Acquire: pairs with the Release in `close`.
-        pool.descriptor(id).open.load(Ordering::Acquire) == 0
-    }
-
-    /// The next entry of a walk.
-    pub(crate) fn step<'p>(
-        pool: &'p Pool,
-        walk: &mut Walk,
-        pin: &'p Pin,
-    ) -> Option<(Location, Head<'p>)> {
-        while walk.next < walk.end {
-            let at = Location::at(walk.next);
-            match Self::record_in_walk(pool, at, pin) {
-                Record::Entry { .. } => {
-                    let head = Self::head(pool, at, pin);
-                    walk.next += head.bytes;
-                    return Some((at, head));
-                }
-                Record::Pad { bytes } => walk.next += bytes,
-            }
-        }
-        debug_assert_eq!(walk.next, walk.end, "Within-one-chunk");
-        None
-    }
-
-    /// Gives the walk's credit back. What still lives is left alone until its count has changed.
-    pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk) {
-        let descriptor = pool.descriptor(walk.chunk);
-        if cfg!(planted_retire_after_walk) && descriptor.live.swap(0, Ordering::Relaxed) != 0 {
-            return self.hand_over(pool, keeper, walk.chunk);
-        }
-        let live = descriptor.live.load(Ordering::Relaxed) - CREDIT;
-        descriptor.walked.store(live, Ordering::Relaxed);
-        self.lower_by(pool, keeper, walk.chunk, CREDIT);
-    }
-
-    /// Closes what lanes still hold of sealed chunks, so that those can be walked.
-    pub(crate) fn close_idle(&self, pool: &Pool, keeper: &impl Keeper) {
-        let is_sealed = |stretch: &Stretch| {
-            pool.descriptor(stretch.chunk).state.load(Ordering::Relaxed)
-                == ChunkState::Sealed as u32
-        };
-        self.close_where(pool, keeper, is_sealed);
-    }
-
-    fn close_where(&self, pool: &Pool, keeper: &impl Keeper, which: impl Fn(&Stretch) -> bool) {
-        for lane in self.streams.iter().flat_map(|stream| &stream.lanes) {
-            let Some(locked) = lane.try_lock() else {
-                continue;
-            };
-            let Some(stretch) = locked.stretch().filter(&which) else {
-                continue;
-            };
-            locked.set(None);
-            drop(locked);
-            self.close(pool, keeper, stretch);
-        }
-    }
-
-    /// Closes idle lanes and, with `streams`, the open chunks as well, so that they can be compacted.
-    pub(crate) fn close_lanes(&self, pool: &Pool, keeper: &impl Keeper, streams: bool) {
-        self.close_where(pool, keeper, |_| true);
-        for stream in self.streams.iter().filter(|_| streams) {
-            let taken = core::mem::take(&mut *stream.open.lock());
-            if let Some(chunk) = taken.chunk {
-                self.seal(pool, keeper, chunk, taken.next);
-            }
-        }
     }
 }

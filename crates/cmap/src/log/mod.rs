@@ -9,6 +9,8 @@ mod entry;
 mod lane;
 #[allow(clippy::module_inception)]
 mod log;
+mod walk;
 
 pub(crate) use entry::{Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-pub(crate) use log::{Appended, HOLD, Keeper, Log, Victims, Walk};
+pub(crate) use log::{Appended, HOLD, Keeper, Log};
+pub(crate) use walk::{Victims, Walk};

@@ -31,7 +31,9 @@ use std::alloc::Layout;
 
 use super::watch::{Held, bury, hold, seen, unhold};
 use crate::base::os;
-use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+use crate::base::sync::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
+};
 
 const TAG_BITS: u32 = 20;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
@@ -251,7 +253,7 @@ impl Domain {
         #[cfg(all(not(cmap_tsan), not(planted_no_barrier_after_pin)))]
         if cfg!(not(cmap_loom)) && os::asymmetric() {
             // The barrier itself is made by `stamp`; here the compiler must merely keep the order.
-            core::sync::atomic::compiler_fence(Ordering::SeqCst);
+            compiler_fence(Ordering::SeqCst);
         } else {
             // SeqCst: pairs with the fence in `stamp`.
             fence(Ordering::SeqCst);
@@ -325,6 +327,7 @@ impl Domain {
                 count < TAG_MASK,
                 "at most a million pins of threads that have no record"
             );
+            // SeqCst: as above.
             let epoch = if count == 0 {
                 self.epoch.load(Ordering::SeqCst)
             } else {

@@ -12,6 +12,7 @@ mod extents;
 pub(crate) mod limbo;
 mod location;
 mod pool;
+mod request;
 mod watch;
 
 pub(crate) use chunk::{ChunkState, Line};
@@ -20,6 +21,7 @@ pub(crate) use epoch::leave;
 pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
 pub(crate) use limbo::{Limbo, NoHeap};
 pub(crate) use location::{ChunkId, GRANULE, Location};
-pub(crate) use pool::{BlockClass, Config, Pool, Refused, Side, Who};
+pub(crate) use pool::Pool;
+pub(crate) use request::{BlockClass, Config, Refused, Side, Who};
 #[cfg(cmap_loom)]
 pub(crate) use watch::empty_graveyard;

@@ -58,7 +58,9 @@ impl<S: BuildHasher> Store<S> {
     /// Bytes of the log in chunks and extents, and how many of them are dead.
     pub(super) fn dead_bytes(&self, generation: &Generation) -> (usize, usize) {
         let sums = generation.log.sums(&self.pool);
-        (sums.mapped, sums.mapped.saturating_sub(sums.live))
+        // No compaction wins the ends of extents' pages.
+        let held = sums.live + generation.log.extent_ends();
+        (sums.mapped, sums.mapped.saturating_sub(held))
     }
 
     /// A chunk with more live bytes is not worth its copying when a dead share of `share`/256 is tolerated.

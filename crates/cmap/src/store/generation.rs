@@ -96,12 +96,10 @@ impl Generation {
         let mut tables = 0;
         while let Some(hash) = apart.hash.filter(|_| tables < most.saturating_mul(8)) {
             let (table, next) = self.index.table_and_next(hash, pin);
-            while has_extents {
-                let is_extent = |at| pool.is_extent(at);
-                let found = self
-                    .index
-                    .first_location(pool, pin, table, apart.slot, is_extent);
-                let Some((slot, at)) = found else { break };
+            let is_extent = |at| pool.is_extent(at);
+            let from = if has_extents { apart.slot } else { usize::MAX };
+            let mut found = self.index.first_location(pool, pin, table, from, is_extent);
+            while let Some((slot, at)) = found {
                 let bytes = Log::entry(pool, at, pin).bytes;
                 pool.give_extent(at, bytes, proof);
                 apart.bytes += pool.extent_bytes(bytes);
@@ -110,6 +108,9 @@ impl Generation {
                 if places >= most {
                     return (places, false);
                 }
+                found = self
+                    .index
+                    .first_location(pool, pin, table, apart.slot, is_extent);
             }
             let (at, class, bytes) = table.block(pool);
             pool.give_block(at, class, proof);

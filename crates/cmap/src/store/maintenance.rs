@@ -237,7 +237,11 @@ impl<S: BuildHasher> Store<S> {
         let extra = dead.saturating_sub(high) * 24 / mapped.max(1);
         let budget = owed * 3 / 2 + owed * extra.min(3);
         let live_max = self.live_max(share);
-        let _ = self.compact_step(generation, pin, Victims::Sampled, budget, live_max, random);
+        let step = self.compact_step(generation, pin, Victims::Sampled, budget, live_max, random);
+        if step == Step::Busy {
+            // Another thread is at it: what is owed stays owed.
+            generation.log.owe(owed as u64);
+        }
     }
 
     /// The dead share that is tolerated, in 1/256: less as a limit comes near.

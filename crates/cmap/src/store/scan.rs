@@ -98,23 +98,33 @@ impl<S: BuildHasher> Store<S> {
         f: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let range = bucket.first..=bucket.last;
-        let mut spilled: Vec<_> = generation
-            .index
-            .spilled(&self.pool, pin)
-            .map(|at| self.entry(at, pin))
-            .filter(|entry| range.contains(&self.hash(entry.key)))
-            .collect();
-        // A key that was removed and came back while we looked may stand here twice, or have been shown.
-        spilled.sort_by_key(|entry| entry.key);
-        spilled.dedup_by_key(|entry| entry.key);
-        let shown = |key: &[u8]| {
-            bucket.entries[..bucket.count]
-                .iter()
-                .flatten()
-                .any(|&at| self.entry(at, pin).key == key)
+        let candidates = || {
+            let entries = generation
+                .index
+                .spilled(&self.pool, pin)
+                .map(|at| self.entry(at, pin));
+            entries.filter(|entry| range.contains(&self.hash(entry.key)))
         };
-        for entry in spilled {
-            if !shown(entry.key) {
+        let shown = |key: &[u8]| {
+            let mut entries = bucket.entries[..bucket.count].iter().flatten();
+            entries.any(|&at| self.entry(at, pin).key == key)
+        };
+        // A key that was removed and came back while we looked may stand here twice, or have been shown.
+        let mut spilled = Vec::new();
+        if spilled.try_reserve(candidates().count()).is_ok() {
+            let room = spilled.capacity();
+            spilled.extend(candidates().take(room));
+            spilled.sort_unstable_by_key(|entry| entry.key);
+            spilled.dedup_by_key(|entry| entry.key);
+            for entry in spilled.iter().filter(|entry| !shown(entry.key)) {
+                f(entry.key, entry.value)?;
+            }
+            return ControlFlow::Continue(());
+        }
+        // Without memory for a list: each against all before it.
+        for (n, entry) in candidates().enumerate() {
+            let is_first = candidates().take(n).all(|before| before.key != entry.key);
+            if is_first && !shown(entry.key) {
                 f(entry.key, entry.value)?;
             }
         }

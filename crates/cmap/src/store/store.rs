@@ -124,7 +124,7 @@ impl<S> Store<S> {
         });
         let made = made.inspect_err(|_| self.limbo.unpromise(FIRST_PLACES))?;
         if cfg!(planted_generation_overwritten) {
-            core::mem::forget(self.generation.swap(Some(made)));
+            let _ = self.generation.swap(Some(made));
         } else if let Err(made) = self.generation.set_if_empty(made) {
             // Another thread was faster.
             made.give_tables(&self.pool);
@@ -247,7 +247,7 @@ impl<S> Drop for Store<S> {
     fn drop(&mut self) {
         if self.is_foreign() {
             // A forked child: the memory is the parent's copy, its locks may be held by threads that are not here.
-            core::mem::forget(self.generation.swap(None));
+            let _ = self.generation.swap(None);
             return;
         }
         self.dismantle();

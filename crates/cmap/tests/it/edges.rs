@@ -427,7 +427,7 @@ fn a_thread_of_its_own_compacts() {
         assert!(map.remove(&key_bytes(n)));
     }
     assert!(
-        eventually(|| map.memory().total() <= 6 * MIB),
+        eventually(|| map.memory().dead <= 4 * MIB + 256 * KIB),
         "{:?}",
         map.memory()
     );

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::harness::{check, check_without_bound, join, spawn};
-use cmap::internal::loom::{Limbo, Shared, Tag};
+use cmap::internal::loom::{Limbo, Shared, Tag, leave};
+use loom::sync::atomic::{AtomicBool, Ordering};
 
 struct World {
     tag: Tag,
@@ -148,12 +149,24 @@ fn last_pin_against_thread_exit() {
     check("last_pin_against_thread_exit", || {
         let world = World::new();
         let (one, two) = (world.clone(), world.clone());
-        let one = spawn(move || one.section(0));
+        let over = Arc::new(AtomicBool::new(false));
+        let lingers = over.clone();
+        let one = spawn(move || {
+            one.section(0);
+            leave();
+            // For loom a thread that ended is ordered before everything. So it is not quite over.
+            lingers.load(Ordering::Relaxed);
+        });
         let two = spawn(move || two.section(0));
-        world.shared.replace(Some(1), &world.limbo);
-        world.limbo.attempt();
+        let collector = world.clone();
+        let collector = spawn(move || {
+            collector.shared.replace(Some(1), &collector.limbo);
+            collector.limbo.attempt();
+            over.store(true, Ordering::Relaxed);
+        });
         join(one);
         join(two);
+        join(collector);
         world.limbo.attempt();
         world.end();
     });

@@ -24,7 +24,6 @@ fn clear_against_put_and_get() {
             );
         });
         map.clear();
-        map.reclaim();
         let old = join(writer);
         join(reader);
         let left = map.read(KEY);

@@ -3,6 +3,9 @@
 use super::source::Source;
 use std::fmt;
 
+/// How far above an ordering its comment may stand: a call that is broken over lines is that long.
+const COMMENT_LINES: usize = 8;
+
 /// The floor table: each room may use those on lower floors only.
 pub const ROOMS: &[(&str, u32)] = &[
     ("base", 0),
@@ -163,7 +166,7 @@ pub fn only_in(source: &Source, paths: &[&str], home: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// Every ordering above `Relaxed` has a comment, on its line or within the three above, that names the operation it pairs with.
+/// Every ordering above `Relaxed` has a comment, on its line or shortly above, that names the operation it pairs with.
 /// (That there is a comment is all that a test can see.) Unit tests excepted.
 pub fn ordering_comments(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -173,7 +176,7 @@ pub fn ordering_comments(source: &Source) -> Vec<Finding> {
                 .trim_start()
                 .trim_start_matches("pub ")
                 .starts_with("use ");
-            let mut near = source.lines[line.saturating_sub(3)..=line].iter();
+            let mut near = source.lines[line.saturating_sub(COMMENT_LINES)..=line].iter();
             let explained = near.any(|text| {
                 let comment = text.find("//").map(|at| &text[at..]);
                 comment.is_some_and(|comment| {

@@ -1,0 +1,247 @@
+//! When tables are replaced: no room, too empty, too loosely packed, or asked for.
+//!
+//! *No room while a table is less than three quarters full: rebuild it at the same size*, since overflow entries do not come
+//! back to a freed home; *else grow it, or split it*. A split goes no deeper than the directory may cost: hashes that are too
+//! much alike go to the spill tables.
+
+use super::index::{Context, Index, IndexKeeper};
+use super::rebuild::{NotDone, Plan};
+use super::shape::{DEPTH_MAX, Shape};
+use super::table::{TableRef, block_class};
+use crate::base::sync::{Backoff, Ordering};
+use crate::memory::{Refused, Who};
+
+/// What making room came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// The directory leads elsewhere now: try again.
+    Room,
+    /// Another thread is at this table: wait a little and try again.
+    Busy,
+    /// No table would have room for this hash: spill.
+    Spill,
+}
+
+/// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead.
+const REBUILD_BELOW: usize = 75;
+const MERGE_UP_TO: usize = 65;
+/// A directory may cost this part of the tables, and a page.
+const DIRECTORY_SHARE: usize = 16;
+const DIRECTORY_FREE: usize = 4096;
+impl Index {
+    /// Makes room for a new key of `hash`, which found none.
+    pub(crate) fn make_room<K: IndexKeeper>(
+        &self,
+        context: &Context<'_, K>,
+        hash: u64,
+    ) -> Result<Made, Refused> {
+        let table = self.resolve(hash, context.pool, context.pin);
+        let Some(structural) = table.try_structural() else {
+            return Ok(Made::Busy);
+        };
+        if self.root(context.pin).find(hash, context.pin) != table.entry {
+            return Ok(Made::Busy);
+        }
+        let (shape, depth) = (table.shape(), table.depth());
+        let same = Plan {
+            shape,
+            depth,
+            tables: 1,
+        };
+        let is_worn = table.count() * 100 < shape.slots() * REBUILD_BELOW
+            && !cfg!(planted_no_same_size_rebuild);
+        let mut plans = [is_worn.then_some(same), None];
+        plans[1] = if shape < self.geometry.top {
+            Some(Plan {
+                shape: Shape(shape.0 + 1),
+                ..same
+            })
+        } else if depth < DEPTH_MAX && self.may_deepen(context, hash, depth) {
+            Some(Plan {
+                shape: self.geometry.half,
+                depth: depth + 1,
+                tables: 2,
+            })
+        } else {
+            None
+        };
+        for plan in plans.into_iter().flatten() {
+            match self.replace(context, &[table], hash, plan, Some(hash), Who::Writer) {
+                Ok(()) => {
+                    structural.keep();
+                    let counter = if plan.tables == 2 {
+                        &self.counters.splits
+                    } else {
+                        &self.counters.rebuilds
+                    };
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Made::Room);
+                }
+                Err(NotDone::NoRoom) => {}
+                Err(NotDone::Refused(refused)) => return Err(refused),
+            }
+        }
+        Ok(Made::Spill)
+    }
+
+    /// Whether the directory may have entries for tables of `depth + 1`: hashes that are too much alike stop at a share.
+    fn may_deepen<K>(&self, context: &Context<'_, K>, hash: u64, depth: u32) -> bool {
+        let holder = self.root(context.pin).holder(hash, context.pin);
+        let bits = depth + 1 - holder.above();
+        let bytes = self.directory_bytes() + (8 << bits.min(32)) / 2;
+        bits <= holder.bits() || bytes <= self.table_bytes() / DIRECTORY_SHARE + DIRECTORY_FREE
+    }
+
+    /// Makes a spill table at the chain's head, where the others have no line free for `second`.
+    pub(crate) fn grow_spill<K: IndexKeeper>(
+        &self,
+        context: &Context<'_, K>,
+        who: Who,
+    ) -> Result<(), Refused> {
+        let shape = self.geometry.half;
+        context.keeper.promise()?;
+        let class = block_class(context.pool, shape);
+        let at = context
+            .pool
+            .take_block(class, shape.lines(), who)
+            .inspect_err(|_| context.keeper.unpromise())?;
+        let lock = self.directory_lock.lock();
+        self.spill.push(context.pool, context.pin, at, shape);
+        drop(lock);
+        self.count_table(context, TableRef::new(at, 0, shape), true);
+        Ok(())
+    }
+
+    /// Retires one spill table that no entry is in.
+    pub(crate) fn trim_spill<K: IndexKeeper>(&self, context: &Context<'_, K>) -> bool {
+        if self.spill.is_empty() {
+            return false;
+        }
+        let lock = self.directory_lock.lock();
+        let Some(table) = self.spill.unlink_empty(context.pool, context.pin) else {
+            return false;
+        };
+        drop(lock);
+        self.count_table(context, table, false);
+        context.keeper.retire_table(table);
+        true
+    }
+
+    /// Merges or shrinks the table of `hash` if it and its sibling have become empty enough. `true` if it did.
+    pub(crate) fn try_merge<K: IndexKeeper>(
+        &self,
+        context: &Context<'_, K>,
+        hash: u64,
+        random: u64,
+        thorough: bool,
+    ) -> Result<bool, Refused> {
+        let table = self.resolve(hash, context.pool, context.pin);
+        if !thorough && !table.looks_sparse(random) {
+            return Ok(false);
+        }
+        let (shape, depth) = (table.shape(), table.depth());
+        let fits = |count: usize, shape: Shape| count * 100 <= shape.slots() * MERGE_UP_TO;
+        let count = table.count();
+        let sibling = (depth > 0)
+            .then(|| self.resolve(hash ^ 1 << (64 - depth), context.pool, context.pin))
+            .filter(|sibling| sibling.depth() == depth);
+        let half = self.geometry.half;
+        if let Some(sibling) = sibling {
+            let both = count + sibling.count();
+            let shape = [half, self.geometry.top]
+                .into_iter()
+                .find(|&shape| fits(both, shape));
+            if let Some(shape) = shape {
+                let plan = Plan {
+                    shape,
+                    depth: depth - 1,
+                    tables: 1,
+                };
+                return self.replace_checked(context, &[table, sibling], hash, plan);
+            }
+        }
+        let floor = if depth == 0 {
+            self.geometry.first
+        } else {
+            half
+        };
+        let smaller = (floor.0..shape.0)
+            .map(Shape)
+            .find(|&smaller| fits(count, smaller));
+        match smaller {
+            Some(shape) => self.replace_checked(
+                context,
+                &[table],
+                hash,
+                Plan {
+                    shape,
+                    depth,
+                    tables: 1,
+                },
+            ),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes tables enough for `entries`: splits at most `most` of them, from that of hash `from` on. Returns where to go on.
+    pub(crate) fn reserve<K: IndexKeeper>(
+        &self,
+        context: &Context<'_, K>,
+        entries: usize,
+        from: u64,
+        most: usize,
+    ) -> Result<Option<u64>, Refused> {
+        let half = self.geometry.half;
+        let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
+        let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
+        let mut hash = from;
+        let mut backoff = Backoff::new();
+        for _ in 0..most {
+            let table = self.resolve(hash, context.pool, context.pin);
+            if depth == 0 || table.depth() >= depth {
+                match self.table_and_next(hash, context.pin).1 {
+                    Some(next) => hash = next,
+                    None => return Ok(None),
+                }
+                continue;
+            }
+            let Some(structural) = table.try_structural() else {
+                // Another thread replaces it.
+                backoff.wait();
+                continue;
+            };
+            if self.root(context.pin).find(hash, context.pin) != table.entry {
+                continue;
+            }
+            let plan = Plan {
+                shape: half,
+                depth: table.depth() + 1,
+                tables: 2,
+            };
+            match self.replace(context, &[table], hash, plan, None, Who::Writer) {
+                Ok(()) => structural.keep(),
+                Err(NotDone::NoRoom) => return Ok(None),
+                Err(NotDone::Refused(refused)) => return Err(refused),
+            }
+        }
+        Ok(Some(hash))
+    }
+
+    /// Moves the table of `hash` to a fuller chunk of blocks, so that its own can empty.
+    pub(crate) fn move_table<K: IndexKeeper>(
+        &self,
+        context: &Context<'_, K>,
+        hash: u64,
+    ) -> Result<bool, Refused> {
+        let table = self.resolve(hash, context.pool, context.pin);
+        if !context.pool.is_sparse(table.entry.at()) {
+            return Ok(false);
+        }
+        let plan = Plan {
+            shape: table.shape(),
+            depth: table.depth(),
+            tables: 1,
+        };
+        self.replace_checked(context, &[table], hash, plan)
+    }
+}
