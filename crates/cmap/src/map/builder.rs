@@ -96,6 +96,9 @@ impl<S> Builder<S> {
     /// look-ups miss and does no other harm; it must not call the map that it belongs to.
     ///
     /// [`std::hash::RandomState`] (SipHash-1-3) protects against keys chosen by an attacker.
+    ///
+    /// A hasher may panic, and may read maps. It must not write to the map that it serves: it runs while the map replaces a
+    /// table, and such a write would wait for itself.
     pub fn hasher<T>(self, hasher: T) -> Builder<T> {
         Builder {
             hasher,
