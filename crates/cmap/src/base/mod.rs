@@ -3,5 +3,6 @@
 //! Must not know: anything of this crate.
 
 pub(crate) mod hash;
+pub(crate) mod interleave;
 pub(crate) mod os;
 pub(crate) mod sync;

@@ -6,6 +6,7 @@
 use super::shape::SLOTS;
 use super::slot;
 use super::table::Table;
+use crate::base::interleave;
 use crate::base::sync::{Backoff, Ordering};
 use crate::memory::Location;
 
@@ -88,6 +89,7 @@ fn read_bucket(
             count += 1;
         }
     }
+    interleave::point();
     for (number, line) in table.overflow_lines().iter().enumerate() {
         if lines & 1 << number == 0 {
             continue;

@@ -10,6 +10,7 @@ use super::shape::Geometry;
 use super::slot::{self, Want};
 use super::spill::Spill;
 use super::table::{self, Table, TableRef};
+use crate::base::interleave;
 use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::memory::{Line, Location, Pin, Pool, Refused, Shared, Unlinked, Who};
 
@@ -134,10 +135,12 @@ impl Index {
     ) -> Option<Location> {
         let entry = self.root(pin).find(hash, pin);
         let spread = entry.spread(hash);
+        interleave::point();
         let home = entry.bucket(spread.bucket, pool, pin);
         let want = Want::primary(spread.window);
         // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
         let mut matches = table::matching(home, want);
+        interleave::point();
         while matches != 0 {
             // Acquire: pairs with the Release of the slot's store (Published-last).
             let word = home[matches.trailing_zeros() as usize].load(Ordering::Acquire);
@@ -154,6 +157,7 @@ impl Index {
         if filter | home[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
             return None;
         }
+        interleave::point();
         let table = Table::of(entry, pool, pin);
         self.find_beyond(pool, pin, &table, hash, filter, second, is)
     }
@@ -180,6 +184,7 @@ impl Index {
             };
             let line = table.overflow(number);
             let mut matches = table::matching(line, want);
+            interleave::point();
             while matches != 0 {
                 // Acquire: pairs with the Release of the slot's store (Published-last).
                 let word = line[matches.trailing_zeros() as usize].load(Ordering::Acquire);

@@ -10,6 +10,7 @@ use super::shape::{SLOTS, Spread};
 use super::slot::{self, Want};
 use super::spill::SpillTable;
 use super::table::Table;
+use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
 use crate::memory::{Line, Location, Pin, Pool};
 
@@ -66,6 +67,7 @@ impl Index {
             let spread = table.spread(hash);
             let home = table.bucket(spread.bucket);
             let first = home[0].load(Ordering::Relaxed);
+            interleave::point();
             // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
             if first & slot::LOCK != 0
                 || home[0]
@@ -84,6 +86,7 @@ impl Index {
                 backoff.wait();
                 continue;
             }
+            interleave::point();
             // Relaxed: under the lock.
             let mut words: [u64; SLOTS] = core::array::from_fn(|n| home[n].load(Ordering::Relaxed));
             words[0] |= slot::LOCK;
@@ -209,11 +212,13 @@ impl<'p> Locked<'p> {
             Place::Overflow => {
                 // Release: whoever takes the slot next comes after us.
                 found.slot.store(0, Ordering::Release);
+                interleave::point();
                 self.refresh_filter(slot::class_of_overflow(found.word));
             }
             Place::Spill(table) => {
                 // Release: as above.
                 found.slot.store(0, Ordering::Release);
+                interleave::point();
                 table.leave();
             }
         }
@@ -263,6 +268,7 @@ impl<'p> Locked<'p> {
                         .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
                         .is_ok()
                 {
+                    interleave::point();
                     // The entry is visible once both the slot and the flag are.
                     self.store_home(1 + class, self.words[1 + class] | flag);
                     return Ok(());
@@ -282,6 +288,7 @@ impl<'p> Locked<'p> {
         if !self.index.spill.insert(self.pool, self.pin, second, at) {
             return Err(NoRoom);
         }
+        interleave::point();
         // Relaxed: a figure.
         self.index.counters.spills.fetch_add(1, Ordering::Relaxed);
         self.store_home(0, self.words[0] | slot::SPILL);

@@ -13,6 +13,7 @@ use super::locked::rehash_all;
 use super::shape::{SLOTS, Shape, Spread};
 use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
+use crate::base::interleave;
 use crate::base::sync::Ordering;
 use crate::memory::{Location, Refused, Who};
 
@@ -197,6 +198,7 @@ impl Index {
             for (source, copy) in sources.iter().zip(&mut copies) {
                 read_again(context, source, plan, copy);
             }
+            interleave::point();
             let changed = freeze(
                 context,
                 &mut frozen,
@@ -210,6 +212,7 @@ impl Index {
             }
             frozen.thaw();
         }
+        interleave::point();
 
         let target = |number: usize| Table::of(fresh.tables[number], context.pool, context.pin);
         let targets = [target(0), target(plan.tables - 1)];
@@ -242,6 +245,7 @@ impl Index {
         {
             return Err(NotDone::NoRoom);
         }
+        interleave::point();
         self.publish(context, sources, fresh, &prefixes, frozen);
         Ok(())
     }
@@ -293,6 +297,7 @@ impl Index {
                 holder
             };
             holder.set(prefix, table);
+            interleave::point();
         }
         drop(lock);
         // Frozen for good: a writer that gets the lock of a bucket has, by that, looked whether the table is current.

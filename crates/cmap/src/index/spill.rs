@@ -13,6 +13,7 @@
 use super::shape::{SLOTS, Shape};
 use super::slot::Want;
 use super::table::TableRef;
+use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::memory::{Line, Location, Pin, Pool};
 
@@ -121,6 +122,7 @@ impl Spill {
         for table in self.tables(pool, pin) {
             // Acquire: comes after the unlinking that set CLOSED.
             if table.users().fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
+                interleave::point();
                 for slot in table.line(second) {
                     // Release: pairs with the Acquire in `find`.
                     if slot.load(Ordering::Relaxed) == 0
@@ -158,6 +160,7 @@ impl Spill {
                 .compare_exchange(0, CLOSED, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok()
             {
+                interleave::point();
                 let next = table.next().load(Ordering::Relaxed);
                 // Release: pairs with the Acquire in `tables`.
                 link.unwrap_or(&self.head).store(next, Ordering::Release);

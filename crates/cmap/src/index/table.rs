@@ -15,6 +15,7 @@
 
 use super::shape::{SLOTS, Shape, Spread};
 use super::slot::{self, Want};
+use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
 use crate::memory::{BlockClass, Line, Location, Pin, Pool};
 
@@ -233,6 +234,7 @@ impl<'p> Table<'p> {
         if cfg!(planted_copy_without_locks) {
             return;
         }
+        interleave::point();
         let first = &self.bucket(bucket)[0];
         let mut backoff = Backoff::new();
         loop {

@@ -11,6 +11,7 @@
 
 use super::entry::{self, Entry, Head, Record};
 use super::lane::{Lane, Stretch, lock_any};
+use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, thread_hint};
 use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
 
@@ -399,6 +400,7 @@ impl Log {
         descriptor.open.fetch_add(1, Ordering::Relaxed);
         descriptor.live.fetch_add(HOLD, Ordering::Relaxed);
         drop(open);
+        interleave::point();
         if let Some((full, next)) = sealed {
             self.seal(pool, keeper, full, next);
         }
@@ -505,6 +507,7 @@ impl Log {
             "Counted is broken: {before} bytes live in {chunk:?}, {bytes} to take off"
         );
         if before == bytes {
+            interleave::point();
             self.hand_over(pool, keeper, chunk);
         }
     }

@@ -6,6 +6,7 @@
 use super::entry::{Head, Record};
 use super::lane::Stretch;
 use super::log::{Keeper, Log};
+use crate::base::interleave;
 use crate::base::sync::Ordering;
 use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool};
 
@@ -76,6 +77,7 @@ impl Log {
         let descriptor = pool.descriptor(best.1);
         // The credit: never from zero, which means handed over.
         let mut live = descriptor.live.load(Ordering::Relaxed);
+        interleave::point();
         while live != 0 {
             // AcqRel: pairs with the fetch_sub in `lower_by`.
             match descriptor.live.compare_exchange(

@@ -5,6 +5,7 @@ use core::hash::BuildHasher;
 
 use super::builder::Builder;
 use super::cmap::CMap;
+use crate::base::interleave;
 use crate::index::Geometry;
 
 pub use crate::store::Checked;
@@ -26,6 +27,11 @@ pub fn tiny_wide() -> Builder {
     let mut builder = Builder::new();
     builder.tiny = Some(Geometry::TINY_WIDE);
     builder
+}
+
+/// From here on the calling thread yields at points inside the map, as `seed` decides; 0: never. Only with `--cfg cmap_stress`.
+pub fn interleave(seed: u64) {
+    interleave::seed(seed);
 }
 
 /// Checks every invariant that holds when no other call runs and no pin is held.

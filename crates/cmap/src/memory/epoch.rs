@@ -30,6 +30,7 @@ use core::ptr::NonNull;
 use std::alloc::Layout;
 
 use super::watch::{Held, bury, hold, seen, unhold};
+use crate::base::interleave;
 use crate::base::os;
 use crate::base::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
@@ -226,6 +227,7 @@ impl Domain {
     fn pin_in(&'static self, record: &'static Record, tag: Tag) -> Pin {
         // Acquire: pairs with the AcqRel in `stamp`: who pins above a stamp sees what was unlinked before it.
         let epoch = self.epoch.load(Ordering::Acquire);
+        interleave::point();
         for slot in &record.pins {
             // Relaxed: our own word.
             if slot.load(Ordering::Relaxed) == 0 {
@@ -353,6 +355,7 @@ impl Domain {
     pub(crate) fn stamp(&self) -> u64 {
         // AcqRel: pairs with the Acquire in `pin_in`.
         let stamp = self.epoch.fetch_add(1, Ordering::AcqRel);
+        interleave::point();
         os::heavy_barrier();
         // SeqCst: pairs with the fence or barrier in `barrier_after_pin`.
         fence(Ordering::SeqCst);
@@ -371,6 +374,7 @@ impl Domain {
                     oldest = oldest.min(seen >> TAG_BITS);
                 }
             }
+            interleave::point();
         }
         // Acquire: as above.
         let seen = self.fallback.load(Ordering::Acquire);

@@ -9,6 +9,7 @@ use core::ops::ControlFlow;
 
 use super::generation::Generation;
 use super::store::Store;
+use crate::base::interleave;
 use crate::index::BUCKET_ENTRIES_MAX;
 use crate::memory::{Location, Pin};
 
@@ -61,6 +62,7 @@ impl<S: BuildHasher> Store<S> {
             next = range.end().checked_add(1);
             filled += 1;
         }
+        interleave::point();
         for bucket in &buckets[..filled] {
             self.show(generation, bucket, &pin, f)?;
         }

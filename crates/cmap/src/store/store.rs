@@ -4,6 +4,7 @@ use core::hash::BuildHasher;
 
 use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
+use crate::base::interleave;
 use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
@@ -123,6 +124,7 @@ impl<S> Store<S> {
             })
         });
         let made = made.inspect_err(|_| self.limbo.unpromise(FIRST_PLACES))?;
+        interleave::point();
         if cfg!(planted_generation_overwritten) {
             let _ = self.generation.swap(Some(made));
         } else if let Err(made) = self.generation.set_if_empty(made) {
@@ -142,6 +144,7 @@ impl<S> Store<S> {
         let Some(old) = self.generation.swap(None) else {
             return;
         };
+        interleave::point();
         let generation = old.get();
         let counters = generation.index.counters();
         for (sum, part) in [

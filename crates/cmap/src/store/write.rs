@@ -11,6 +11,7 @@ use core::hash::BuildHasher;
 use super::generation::Generation;
 use super::store::Store;
 use crate::base::hash;
+use crate::base::interleave;
 use crate::base::sync::Backoff;
 use crate::index::{Found, Made, NoRoom};
 use crate::log::{Appended, Keeper, Log};
@@ -123,6 +124,7 @@ impl<S: BuildHasher> Store<S> {
         let is_current = || self.generation.is(generation);
         let is_it = |at| Log::value_of(&self.pool, at, key, pin).is_some();
         let second = || hash::second(key);
+        interleave::point();
         let mut backoff = Backoff::new();
         let mut may_spill = false;
         loop {
@@ -136,6 +138,7 @@ impl<S: BuildHasher> Store<S> {
                 }
                 locked.replace(&found, appended.at);
                 drop(locked);
+                interleave::point();
                 unpublished.appended = None;
                 let before = self.entry(found.at(), pin);
                 let owed = generation.log.note(appended.bytes, before.bytes);
@@ -191,6 +194,7 @@ impl<S: BuildHasher> Store<S> {
             let found: Found<'_> = locked.find(|| hash::second(key), is_it)?;
             locked.remove(&found);
             drop(locked);
+            interleave::point();
             let before = self.entry(found.at(), &pin);
             let owed = generation.log.note(0, before.bytes);
             generation
@@ -226,6 +230,7 @@ impl<S: BuildHasher> Store<S> {
         {
             return Ok(false);
         }
+        interleave::point();
         let appended = generation
             .log
             .append_copy(&self.pool, self, from, entry.bytes, pin)?;
@@ -235,6 +240,7 @@ impl<S: BuildHasher> Store<S> {
             appended: Some(appended),
             who: Who::Compactor,
         };
+        interleave::point();
         let is_current = || self.generation.is(generation);
         let Some(mut locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
             return Ok(false);
@@ -248,6 +254,7 @@ impl<S: BuildHasher> Store<S> {
         };
         locked.replace(&found, appended.at);
         drop(locked);
+        interleave::point();
         unpublished.appended = None;
         generation.log.unlinked(&self.pool, self, from, entry.bytes);
         Ok(true)
