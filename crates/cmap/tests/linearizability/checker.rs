@@ -1,7 +1,8 @@
 //! Judges the history of one key: a search for an order (Wing and Gong) that remembers where it has been (Lowe).
 //!
 //! A key's state is the number of its value, or none. At each step the next call may be any that began before the first return
-//! among those still to be placed, if its answer fits the state. At most 64 calls, so that a set of them is one word.
+//! among those still to be placed, if its answer fits the state. At most 64 calls, so that a set of them is one word; at most a
+//! million positions, so that it ends.
 
 use std::collections::HashSet;
 
@@ -18,6 +19,8 @@ pub enum Call {
     IfAbsent(u32, bool),
     Take(Option<u32>),
     Remove(bool),
+    /// Removes whatever is there; says nothing of it.
+    Clear,
 }
 
 /// A call, and the clock directly before and after it.
@@ -33,7 +36,12 @@ pub enum Verdict {
     Ordered,
     /// No order explains the answers.
     Impossible,
+    /// The search was given up.
+    Unknown,
 }
+
+/// Positions that one search looks at. Real histories need some hundreds.
+const POSITIONS_MAX: usize = 1 << 20;
 
 impl Call {
     /// The state after this call, if its answer fits the state before.
@@ -46,6 +54,7 @@ impl Call {
             Call::IfAbsent(id, inserted) => (inserted == state.is_none(), state.or(Some(id))),
             Call::Take(old) => (old == state, None),
             Call::Remove(removed) => (removed == state.is_some(), None),
+            Call::Clear => (true, None),
         };
         fits.then_some(after)
     }
@@ -75,6 +84,9 @@ pub fn judge(events: &[Event]) -> Verdict {
         }
         if !been.insert((left, state)) {
             continue;
+        }
+        if been.len() > POSITIONS_MAX {
+            return Verdict::Unknown;
         }
         let placeable = |n: &usize| left & (1 << n) != 0;
         let first_return = (0..events.len())
@@ -132,6 +144,14 @@ fn the_checker_accepts_what_has_an_order() {
             event(2, 3, Call::IfAbsent(1, true)),
             event(9, 10, Call::Get(None)),
         ],
+        // A key cleared while it is read.
+        &[
+            event(1, 2, Call::Insert(1, false)),
+            event(3, 8, Call::Clear),
+            event(4, 5, Call::Get(Some(1))),
+            event(6, 7, Call::Insert(2, false)),
+            event(9, 10, Call::Take(Some(2))),
+        ],
     ];
     for events in ordered {
         assert_eq!(judge(events), Verdict::Ordered, "{events:?}");
@@ -185,6 +205,14 @@ fn the_checker_rejects_what_has_none() {
                 event(2, 3, Call::IfAbsent(2, true)),
             ],
         ),
+        (
+            "a cleared key that comes back",
+            &[
+                event(1, 2, Call::Insert(1, false)),
+                event(3, 4, Call::Clear),
+                event(5, 6, Call::Get(Some(1))),
+            ],
+        ),
         ("a value from nowhere", &[event(1, 2, Call::Get(Some(9)))]),
         (
             "a write that replaced nothing",
@@ -206,4 +234,14 @@ fn the_checker_is_quick_where_all_overlap() {
     assert_eq!(judge(&events[36..]), Verdict::Ordered);
     events.push(event(101, 102, Call::Get(None)));
     assert_eq!(judge(&events[34..]), Verdict::Impossible);
+}
+
+/// A search that would go on for ever is given up, and says so.
+#[test]
+fn the_checker_knows_when_it_does_not_know() {
+    let mut events: Vec<Event> = (1..=40)
+        .map(|n| event(1, 100, Call::IfAbsent(n, n % 2 == 0)))
+        .collect();
+    events.extend((41..=60).map(|n| event(1, 100, Call::Take(Some(n - 20)))));
+    assert_eq!(judge(&events), Verdict::Unknown);
 }

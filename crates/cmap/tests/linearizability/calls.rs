@@ -1,0 +1,173 @@
+//! What one thread does in one round: calls of every kind on the keys of that round, with their times and answers, and others
+//! around them that keep tables and chunks moving.
+
+use super::checker::{Call, Event};
+use crate::common::key_bytes;
+use cmap::{Budget, CMap, Changed, Inserted, Pinned};
+use fastrand::Rng;
+use std::{
+    hash::BuildHasher,
+    mem,
+    ops::ControlFlow,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub const CALLS_EACH: usize = 12;
+/// Keys of one round at most.
+pub const KEYS: usize = 2;
+
+/// The events of one round, by key: a history each.
+pub type Histories = [Vec<Event>; KEYS];
+
+/// One thread on one map.
+pub struct Worker<'m, S> {
+    pub map: &'m CMap<S>,
+    pub clock: &'m AtomicU64,
+    pub thread: usize,
+    /// Whether the map is cleared now and then: then it never grows large.
+    pub clears: bool,
+    pub rng: Rng,
+    /// Held over many calls: what it finds must be as new as anybody's.
+    pub pinned: Pinned<'m, S>,
+}
+
+/// Key number `key` of round `number`.
+pub fn shared_key(number: usize, key: usize) -> [u8; 16] {
+    key_bytes((number * KEYS + key) as u64)
+}
+
+/// The number of a value, which is all that it says.
+pub fn number_of(value: &[u8]) -> u32 {
+    let id = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
+    assert!(
+        value.chunks_exact(4).all(|word| word == id.to_le_bytes()),
+        "torn: {value:?}"
+    );
+    id
+}
+
+impl<S: BuildHasher> Worker<'_, S> {
+    /// Stamps a call by the clock, directly before and after.
+    fn timed(&self, call: impl FnOnce() -> Call) -> Event {
+        let begin = self.clock.fetch_add(1, Ordering::SeqCst);
+        let call = call();
+        let end = self.clock.fetch_add(1, Ordering::SeqCst);
+        Event { begin, end, call }
+    }
+
+    /// The value number `id`, in a length that now and then makes it an extent.
+    fn value_of(&mut self, id: u32, value: &mut Vec<u8>) {
+        let words = match self.rng.u8(..20) {
+            0 => 250,
+            1..=3 => 60,
+            _ => self.rng.usize(1..10),
+        };
+        value.clear();
+        (0..words).for_each(|_| value.extend_from_slice(&id.to_le_bytes()));
+    }
+
+    /// The calls of round `number`.
+    pub fn round(&mut self, number: usize) -> Histories {
+        let mut histories = Histories::default();
+        let keys = 1 + number % KEYS;
+        let mut value = Vec::new();
+        for step in 0..CALLS_EACH {
+            let which = self.rng.usize(..keys);
+            let id = (self.thread * CALLS_EACH + step + 1) as u32;
+            self.value_of(id, &mut value);
+            match self.rng.u8(..100) {
+                0..=1 if self.clears => {
+                    let map = self.map;
+                    let event = self.timed(|| {
+                        map.clear();
+                        Call::Clear
+                    });
+                    histories[..keys].iter_mut().for_each(|all| all.push(event));
+                }
+                2..=4 => self.scan(number, &mut histories[..keys]),
+                kind => {
+                    let event = self.on_one_key(kind, &shared_key(number, which), id, &value);
+                    histories[which].push(event);
+                }
+            }
+            self.neighbours(number);
+        }
+        histories
+    }
+
+    fn on_one_key(&mut self, kind: u8, key: &[u8], id: u32, value: &[u8]) -> Event {
+        let map = self.map;
+        let room = "there is memory";
+        let mut out = Vec::new();
+        if self.rng.u8(..8) == 0 {
+            self.pinned.repin();
+        }
+        self.timed(|| match kind {
+            0..=22 => {
+                let old = map.insert_swap(key, value).expect(room);
+                Call::Swap(id, old.map(|old| number_of(&old)))
+            }
+            23..=34 => {
+                let inserted = map.insert(key, value).expect(room);
+                Call::Insert(id, inserted == Inserted::Replaced)
+            }
+            35..=47 => {
+                let changed = map.insert_if_absent(key, value).expect(room);
+                Call::IfAbsent(id, changed == Changed::Inserted)
+            }
+            48..=59 => Call::Take(map.take(key).map(|old| number_of(&old))),
+            60..=69 => Call::Remove(map.remove(key)),
+            70..=76 => Call::Get(map.get_with(key, number_of)),
+            77..=80 => Call::Get(map.get(key).map(|value| number_of(&value))),
+            81..=83 => Call::Get(map.get_into(key, &mut out).map(|_| number_of(&out))),
+            84..=89 => Call::Get(self.pinned.get(key).map(number_of)),
+            90..=91 => Call::Contains(self.pinned.contains_key(key)),
+            92..=93 => Call::Contains(self.pinned.value_len(key).is_some()),
+            94..=95 => Call::Contains(map.value_len(key).is_some()),
+            _ => Call::Contains(map.contains_key(key)),
+        })
+    }
+
+    /// A scan looks at each key once, at some time while it runs.
+    fn scan(&mut self, number: usize, histories: &mut [Vec<Event>]) {
+        for (key, history) in histories.iter_mut().enumerate() {
+            let wanted = shared_key(number, key);
+            let map = self.map;
+            let whole = self.rng.bool();
+            history.push(self.timed(|| {
+                let mut found = None;
+                let seen = map.try_for_each(|key, value| {
+                    if key != wanted {
+                        return ControlFlow::Continue(());
+                    }
+                    assert!(found.is_none(), "a scan shows a key twice");
+                    found = Some(number_of(value));
+                    if whole {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                });
+                assert_eq!(seen.is_break(), found.is_some() && !whole);
+                Call::Get(found)
+            }));
+        }
+    }
+
+    /// Keeps the tables splitting and merging, and the chunks compacting, around the keys that matter.
+    fn neighbours(&mut self, number: usize) {
+        let (map, rng) = (self.map, &mut self.rng);
+        let key = key_bytes((1 << 32) + rng.u64(..40) + number as u64 % 100);
+        match rng.u16(..1_000) {
+            0..=249 => {
+                let value = &[7; 100][..rng.usize(..100)];
+                map.insert(&key, value).expect("there is memory");
+            }
+            250..=439 => mem::drop(map.take(&key)),
+            440..=499 => _ = map.compact(Budget::bytes(2_000)),
+            500..=502 => map.shrink_to_fit(),
+            503..=504 => map.reserve(100, 2_000).expect("there is memory"),
+            _ => {}
+        }
+    }
+}
