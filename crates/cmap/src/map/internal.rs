@@ -5,6 +5,8 @@ use core::hash::BuildHasher;
 
 use super::builder::Builder;
 use super::cmap::CMap;
+#[cfg(not(cmap_loom))]
+use super::pinned::Pinned;
 use crate::base::interleave;
 use crate::index::Geometry;
 
@@ -32,6 +34,14 @@ pub fn tiny_wide() -> Builder {
 /// From here on the calling thread yields at points inside the map, as `seed` decides; 0: never. Only with `--cfg cmap_stress`.
 pub fn interleave(seed: u64) {
     interleave::seed(seed);
+}
+
+/// How many grace periods old the chunk is in which `value` lies, which `pinned` found and is not empty: 0 in use, 1 retired while
+/// the pin was held, 2 *Pinned-stays* is broken. `None` for a large value, which lies in no chunk. Of a map that shares its pool
+/// with no other.
+#[cfg(not(cmap_loom))]
+pub fn age<S: BuildHasher>(pinned: &Pinned<'_, S>, value: &[u8]) -> Option<usize> {
+    pinned.age(value)
 }
 
 /// Checks every invariant that holds when no other call runs and no pin is held.

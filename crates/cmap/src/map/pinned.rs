@@ -59,6 +59,12 @@ impl<'m, S: BuildHasher> Pinned<'m, S> {
         }
     }
 
+    /// See `internal::age`.
+    #[cfg(not(cmap_loom))]
+    pub(super) fn age(&self, value: &[u8]) -> Option<usize> {
+        self.store.pool().age(value, &self.pin)
+    }
+
     /// The value of `key` now, borrowed.
     ///
     /// ```

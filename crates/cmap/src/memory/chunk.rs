@@ -58,6 +58,9 @@ pub(crate) struct Descriptor {
     pub(crate) place: AtomicU32,
     /// Next in the pool's free list.
     pub(crate) next: AtomicU32,
+    /// When it was last retired, and what became of it: for tests, see `age.rs`.
+    #[cfg(not(cmap_loom))]
+    pub(crate) note: AtomicU64,
 }
 
 const _: () = assert!(cfg!(cmap_loom) || size_of::<Descriptor>() == 64);
@@ -143,6 +146,11 @@ mod real {
         #[inline]
         pub(crate) fn copy(&self, from: Location, to: Location, len: usize, pin: &Pin) {
             self.write(to.offset(), self.bytes(from, len, pin));
+        }
+
+        /// Where `bytes`, which this arena showed, lie in the range.
+        pub(crate) fn offset_of(&self, bytes: &[u8]) -> usize {
+            bytes.as_ptr().addr() - self.range.base().as_ptr().addr()
         }
 
         /// Sets `count` lines at `at` to zero, in a block that belongs to the caller alone.

@@ -350,6 +350,13 @@ impl Domain {
         Pin::of(&self.fallback, Holder::Fallback)
     }
 
+    /// The epoch, read by one that comes after what it has unlinked: whoever pins above it sees that.
+    #[cfg(not(cmap_loom))]
+    pub(crate) fn now(&self) -> u64 {
+        // AcqRel: a later `stamp` continues this, and pairs with the Acquire in `pin_in`.
+        self.epoch.fetch_add(0, Ordering::AcqRel)
+    }
+
     /// Ends an epoch: everything unlinked before this call may be freed once [`Domain::oldest_pin`], called afterwards,
     /// is above the returned stamp.
     pub(crate) fn stamp(&self) -> u64 {
@@ -459,6 +466,13 @@ impl Pin {
             holder,
             _not_send: PhantomData,
         }
+    }
+
+    /// The epoch from which on it protects.
+    #[cfg(not(cmap_loom))]
+    pub(crate) fn epoch(&self) -> u64 {
+        // Relaxed: our own word; of a shared one, no later than ours.
+        self.slot.load(Ordering::Relaxed) >> TAG_BITS
     }
 
     #[cold]

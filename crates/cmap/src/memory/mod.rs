@@ -5,6 +5,8 @@
 //!
 //! Must not know: what an entry looks like, what a hash is.
 
+#[cfg(not(cmap_loom))]
+mod age;
 mod blocks;
 mod chunk;
 pub(crate) mod epoch;

@@ -333,6 +333,8 @@ impl Pool {
     ) -> Result<ChunkId, Refused> {
         let mut state = self.state.lock();
         let id = self.take_chunk_locked(&mut state, side, who)?;
+        #[cfg(not(cmap_loom))]
+        self.arena.descriptor(id).note_taken();
         // Relaxed: whoever gets to know the chunk does so through something that synchronises.
         self.arena
             .descriptor(id)
@@ -411,6 +413,8 @@ impl Pool {
     fn give_chunk_locked(&self, state: &mut State, id: ChunkId) {
         let chunk = self.config.chunk_bytes;
         self.arena.gone(self.chunk_start(id), chunk);
+        #[cfg(not(cmap_loom))]
+        self.arena.descriptor(id).note_given_back();
         self.arena
             .descriptor(id)
             .state

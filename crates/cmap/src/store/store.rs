@@ -216,6 +216,8 @@ impl<S> Keeper for Store<S> {
     }
 
     fn retire_chunk(&self, id: ChunkId) {
+        #[cfg(not(cmap_loom))]
+        self.pool.descriptor(id).note_retired(domain().now());
         self.limbo
             .retire(Retired::Chunk(id), self.pool.config().chunk_bytes);
     }
