@@ -1,6 +1,10 @@
 //! Keys with one owner: each thread knows the answer to each of its calls. All of them share tables, chunks and lanes.
 
-use super::{THREADS, on_eight_threads, value_len};
+use super::{
+    THREADS, on_eight_threads, on_one_core,
+    tally::{Kind, Tally},
+    value_len,
+};
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
 use cmap::{CMap, Changed, Inserted};
 use fastrand::Rng;
@@ -16,27 +20,36 @@ struct Owner<'m> {
     version: u64,
     rng: Rng,
     value: Vec<u8>,
+    tally: Tally,
 }
 
 impl<'m> Owner<'m> {
-    fn new(map: &'m CMap, writer: usize, rng: Rng) -> Self {
+    fn new(map: &'m CMap, writer: usize, seed: u64) -> Self {
         let there = vec![None; KEYS_EACH as usize];
         Self {
             map,
             writer: writer as u16,
             there,
             version: 0,
-            rng,
+            rng: Rng::with_seed(mix(seed, writer as u64)),
             value: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
     fn run(&mut self, count: usize) {
         // All keys, then a few of them in turn: the map grows and shrinks.
-        for step in 0..count {
+        let mut step = 0;
+        while step < count {
             let range = if step / 5_000 % 2 == 0 { KEYS_EACH } else { 20 };
             let n = self.rng.u64(..range);
-            self.step(n);
+            match self.rng.u8(..100) {
+                // A pin over several writes of this thread.
+                0..=1 => step += self.hold(range),
+                2..=39 => self.read(n),
+                _ => self.write(n),
+            }
+            step += 1;
         }
     }
 
@@ -56,122 +69,142 @@ impl<'m> Owner<'m> {
         self.version
     }
 
-    #[track_caller]
-    fn right(&self, n: u64, value: &[u8]) {
-        let expected = Stamp {
+    /// The value that key `n` must have, if any.
+    fn expected(&self, n: u64) -> Option<Stamp> {
+        self.there[n as usize].map(|version| Stamp {
             key: self.key(n),
             writer: self.writer,
-            version: self.there[n as usize].unwrap_or(0),
-        };
-        assert_eq!(Stamp::read(value), expected, "the value of key {n}");
+            version,
+        })
     }
 
-    fn step(&mut self, n: u64) {
+    /// Fails unless `found` is what key `n` must have.
+    #[track_caller]
+    fn right(&self, what: &str, n: u64, found: Option<&[u8]>) {
+        let expected = self.expected(n);
+        assert_eq!(found.map(Stamp::read), expected, "{what} of {n}");
+    }
+
+    fn read(&mut self, n: u64) {
+        let (map, key) = (self.map, key_bytes(self.key(n)));
+        let is_there = self.there[n as usize].is_some();
+        let kind = match self.rng.u8(..32) {
+            0..=7 => {
+                let found = map.get_with(&key, |value| self.right("get_with", n, Some(value)));
+                assert_eq!(found.is_some(), is_there, "get_with of {n}");
+                Kind::GetWith
+            }
+            8..=12 => {
+                self.right("get", n, map.get(&key).as_deref());
+                Kind::Get
+            }
+            13..=17 => {
+                self.value.clear();
+                let len = map.get_into(&key, &mut self.value);
+                self.right("get_into", n, len.map(|_| &self.value[..]));
+                Kind::GetInto
+            }
+            18..=22 => {
+                assert_eq!(map.contains_key(&key), is_there, "contains_key of {n}");
+                Kind::ContainsKey
+            }
+            23..=27 => {
+                assert_eq!(map.value_len(&key).is_some(), is_there, "value_len of {n}");
+                Kind::ValueLen
+            }
+            _ => {
+                let pinned = map.pin();
+                let found = pinned.get(&key);
+                self.right("Pinned::get", n, found);
+                found.iter().for_each(|v| self.tally.holds(&pinned, v));
+                Kind::Pinned
+            }
+        };
+        self.tally.did(kind);
+    }
+
+    fn write(&mut self, n: u64) {
         let (map, key, was) = (self.map, key_bytes(self.key(n)), self.there[n as usize]);
-        match self.rng.u8(..100) {
-            0..=19 => {
-                let found = map.get_with(&key, |value| self.right(n, value));
-                assert_eq!(
-                    found.is_some(),
-                    was.is_some(),
-                    "get_with of {n}, version {was:?}"
-                );
-            }
-            20..=24 => {
-                let found = map.get(&key).map(|value| self.right(n, &value));
-                assert_eq!(
-                    found.is_some(),
-                    was.is_some(),
-                    "get of {n}, version {was:?}"
-                );
-            }
-            25..=29 => {
-                let pin = map.pin();
-                let found = pin.get(&key).map(|value| self.right(n, value));
-                assert_eq!(
-                    found.is_some(),
-                    was.is_some(),
-                    "Pinned::get of {n}, version {was:?}"
-                );
-            }
-            30..=34 => assert_eq!(
-                map.contains_key(&key),
-                was.is_some(),
-                "contains_key of {n}, version {was:?}"
-            ),
-            35..=37 => assert_eq!(
-                map.value_len(&key).is_some(),
-                was.is_some(),
-                "value_len of {n}, version {was:?}"
-            ),
-            38..=59 => {
+        let room = "there is memory";
+        let kind = match self.rng.u8(..60) {
+            0..=17 => {
                 let version = self.next(n);
                 let expected = if was.is_some() {
                     Inserted::Replaced
                 } else {
                     Inserted::New
                 };
-                assert_eq!(
-                    map.insert(&key, &self.value),
-                    Ok(expected),
-                    "insert of {n}, version {was:?}"
-                );
+                let inserted = map.insert(&key, &self.value);
+                assert_eq!(inserted, Ok(expected), "insert of {n}, version {was:?}");
                 self.there[n as usize] = Some(version);
+                Kind::Insert
             }
-            60..=69 => {
+            18..=28 => {
                 let version = self.next(n);
-                let old = map.insert_swap(&key, &self.value).expect("there is memory");
-                assert_eq!(
-                    old.is_some(),
-                    was.is_some(),
-                    "insert_swap of {n}, version {was:?}"
-                );
-                old.iter().for_each(|old| self.right(n, old));
+                let old = map.insert_swap(&key, &self.value).expect(room);
+                self.right("insert_swap", n, old.as_deref());
                 self.there[n as usize] = Some(version);
+                Kind::InsertSwap
             }
-            70..=79 => {
+            29..=38 => {
                 let version = self.next(n);
                 let expected = if was.is_some() {
                     Changed::Nothing
                 } else {
                     Changed::Inserted
                 };
-                assert_eq!(
-                    map.insert_if_absent(&key, &self.value),
-                    Ok(expected),
-                    "insert_if_absent of {n}, version {was:?}"
-                );
+                let changed = map.insert_if_absent(&key, &self.value);
+                assert_eq!(changed, Ok(expected), "insert_if_absent of {n}, {was:?}");
                 self.there[n as usize] = was.or(Some(version));
+                Kind::InsertIfAbsent
             }
-            80..=92 => {
-                assert_eq!(
-                    map.remove(&key),
-                    was.is_some(),
-                    "remove of {n}, version {was:?}"
-                );
+            39..=50 => {
+                let removed = map.remove(&key);
+                assert_eq!(removed, was.is_some(), "remove of {n}, version {was:?}");
                 self.there[n as usize] = None;
+                Kind::Remove
             }
             _ => {
-                let old = map.take(&key);
-                assert_eq!(old.is_some(), was.is_some(), "take of {n}, version {was:?}");
-                old.iter().for_each(|old| self.right(n, old));
+                self.right("take", n, map.take(&key).as_deref());
                 self.there[n as usize] = None;
+                Kind::Take
+            }
+        };
+        self.tally.did(kind);
+    }
+
+    /// Holds a pin while this thread, and all others, go on writing: what it found stays as it was, in a chunk that stays; what it
+    /// finds is new. Gives the number of operations.
+    fn hold(&mut self, range: u64) -> usize {
+        const LOOKS: usize = 6;
+        const WRITES: usize = 2;
+        let map = self.map;
+        let pinned = map.pin();
+        let mut held: Vec<(&[u8], Stamp)> = Vec::with_capacity(LOOKS);
+        for _ in 0..LOOKS {
+            let n = self.rng.u64(..range);
+            let found = pinned.get(&key_bytes(self.key(n)));
+            self.right("Pinned::get", n, found);
+            held.extend(found.zip(self.expected(n)));
+            self.tally.did(Kind::Pinned);
+            for _ in 0..WRITES {
+                let n = self.rng.u64(..range);
+                self.write(n);
+            }
+            thread::yield_now();
+            for (value, stamp) in &held {
+                self.tally.holds(&pinned, value);
+                assert_eq!(Stamp::read(value), *stamp, "a value changed under its pin");
             }
         }
+        LOOKS * (1 + WRITES)
     }
 
     /// Every key once more: nothing was lost, and nothing came back.
     fn check(&self) {
         for n in 0..KEYS_EACH {
-            let found = self
-                .map
-                .get_with(&key_bytes(self.key(n)), |value| self.right(n, value));
-            let was = self.there[n as usize];
-            assert_eq!(
-                found.is_some(),
-                was.is_some(),
-                "at the end, key {n}, version {was:?}"
-            );
+            let found = self.map.get(&key_bytes(self.key(n)));
+            self.right("at the end, get", n, found.as_deref());
         }
     }
 }
@@ -179,16 +212,33 @@ impl<'m> Owner<'m> {
 #[test]
 fn every_answer_is_known() {
     let first = seed("disjoint keys");
-    let each = scaled(50_000_000) / 3 / THREADS;
+    let each = scaled(24_000_000) / 3 / THREADS;
     on_eight_threads(
         "disjoint keys",
         |_| (),
         |map, _, thread| {
-            let mut owner = Owner::new(map, thread, Rng::with_seed(mix(first, thread as u64)));
+            let mut owner = Owner::new(map, thread, first);
             owner.run(each);
             owner.check();
         },
     );
+}
+
+#[test]
+fn every_answer_is_known_on_one_core() {
+    let first = seed("disjoint keys on one core");
+    let each = scaled(6_000_000) / 3 / THREADS;
+    on_one_core(|| {
+        on_eight_threads(
+            "disjoint keys on one core",
+            |_| (),
+            |map, _, thread| {
+                let mut owner = Owner::new(map, thread, first);
+                owner.run(each);
+                owner.check();
+            },
+        );
+    });
 }
 
 /// The same by threads that live for a hundred operations only: their records, lanes and garbage find heirs.
@@ -200,7 +250,7 @@ fn every_answer_is_known_to_short_lived_threads() {
         "short-lived threads",
         |_| (),
         |map, _, thread| {
-            let mut owner = Owner::new(map, thread, Rng::with_seed(mix(first, thread as u64)));
+            let mut owner = Owner::new(map, thread, first);
             for _ in 0..lives {
                 owner = thread::scope(|scope| {
                     let life = scope.spawn(move || {
@@ -222,9 +272,7 @@ fn the_rare_is_frequent() {
     let stats = on_eight_threads(
         "the rare",
         |_| (),
-        |map, _, thread| {
-            Owner::new(map, thread, Rng::with_seed(mix(first, thread as u64))).run(20_000);
-        },
+        |map, _, thread| Owner::new(map, thread, first).run(20_000),
     );
     for tiny in &stats[1..] {
         assert!(

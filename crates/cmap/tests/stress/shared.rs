@@ -4,7 +4,11 @@
 //!   note before and after itself must find the key, at that version or a later one.
 //! - *gone*: the newest version whose removal has returned. A read that begins afterwards must not find that version.
 
-use super::{THREADS, on_eight_threads, value_len};
+use super::{
+    GEOMETRIES, THREADS, on_eight_threads,
+    tally::{Kind, Tally},
+    value_len,
+};
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
 use cmap::CMap;
 use fastrand::Rng;
@@ -31,8 +35,8 @@ fn notes() -> Vec<Note> {
 #[test]
 fn removed_keys_never_come_back() {
     let first = seed("owned keys");
-    let each = scaled(20_000_000) / 3 / THREADS;
-    let fresh: Vec<Vec<Note>> = (0..3).map(|_| notes()).collect();
+    let each = scaled(12_000_000) / 3 / THREADS;
+    let fresh = GEOMETRIES.map(|_| notes());
     on_eight_threads(
         "owned keys",
         |_| (),
@@ -41,6 +45,7 @@ fn removed_keys_never_come_back() {
             let mut rng = Rng::with_seed(mix(first, thread as u64));
             let mut value = Vec::new();
             let mut version = 0;
+            let mut tally = Tally::default();
             for _ in 0..each {
                 let own = rng.u8(..2) == 0;
                 let n = if own {
@@ -60,6 +65,7 @@ fn removed_keys_never_come_back() {
                         stamp.write(value_len(&mut rng), &mut value);
                         map.insert(&key, &value).expect("there is memory");
                         note.must.store(version, Ordering::SeqCst);
+                        tally.did(Kind::Insert);
                     } else {
                         let was = note.must.swap(0, Ordering::SeqCst);
                         assert_eq!(
@@ -68,9 +74,10 @@ fn removed_keys_never_come_back() {
                             "its only writer removes key {n}, version {was}"
                         );
                         note.gone.store(version, Ordering::SeqCst);
+                        tally.did(Kind::Remove);
                     }
                 } else {
-                    read(map, n, note, &mut rng);
+                    read(map, n, note, &mut rng, &mut tally);
                 }
             }
         },
@@ -78,15 +85,21 @@ fn removed_keys_never_come_back() {
 }
 
 /// One read by one of the reading calls, checked against the key's note.
-fn read(map: &CMap, n: usize, note: &Note, rng: &mut Rng) {
+fn read(map: &CMap, n: usize, note: &Note, rng: &mut Rng, tally: &mut Tally) {
     let key = key_bytes(n as u64);
     let must = note.must.load(Ordering::SeqCst);
     let gone = note.gone.load(Ordering::SeqCst);
-    let version = match rng.u8(..4) {
-        0 => map.get(&key).map(|value| Stamp::read(&value)),
-        1 => map.pin().get(&key).map(Stamp::read),
-        _ => map.get_with(&key, Stamp::read),
+    let (kind, version) = match rng.u8(..4) {
+        0 => (Kind::Get, map.get(&key).map(|value| Stamp::read(&value))),
+        1 => {
+            let pinned = map.pin();
+            let found = pinned.get(&key);
+            found.iter().for_each(|value| tally.holds(&pinned, value));
+            (Kind::Pinned, found.map(Stamp::read))
+        }
+        _ => (Kind::GetWith, map.get_with(&key, Stamp::read)),
     };
+    tally.did(kind);
     let version = version.map(|stamp| {
         assert_eq!(
             (stamp.key, stamp.writer as usize),
@@ -112,7 +125,7 @@ fn read(map: &CMap, n: usize, note: &Note, rng: &mut Rng) {
 #[test]
 fn keys_never_removed_are_always_there() {
     let first = seed("kept keys");
-    let each = scaled(20_000_000) / 3 / THREADS;
+    let each = scaled(12_000_000) / 3 / THREADS;
     let prepare = |map: &CMap| {
         let mut value = Vec::new();
         for n in 0..KEYS as u64 {
@@ -128,6 +141,7 @@ fn keys_never_removed_are_always_there() {
     on_eight_threads("kept keys", prepare, |map, _, thread| {
         let mut rng = Rng::with_seed(mix(first, thread as u64));
         let mut value = Vec::new();
+        let mut tally = Tally::default();
         let stamp = |n: usize, version| Stamp {
             key: n as u64,
             writer: thread as u16,
@@ -147,13 +161,27 @@ fn keys_never_removed_are_always_there() {
                 );
                 *newest = found.version;
             };
-            match rng.u16(..1_000) {
-                0..=399 => assert!(
-                    map.get_with(&key, &mut check).is_some(),
-                    "key {n} reads as absent"
-                ),
-                400..=449 => assert!(map.contains_key(&key), "key {n} reads as absent"),
-                450..=499 => check(&map.get(&key).expect("a key that is never removed")),
+            let kind = match rng.u16(..1_000) {
+                0..=299 => {
+                    let found = map.get_with(&key, &mut check);
+                    assert!(found.is_some(), "key {n} reads as absent");
+                    Kind::GetWith
+                }
+                300..=399 => {
+                    let pinned = map.pin();
+                    let found = pinned.get(&key).expect("a key that is never removed");
+                    check(found);
+                    tally.holds(&pinned, found);
+                    Kind::Pinned
+                }
+                400..=449 => {
+                    assert!(map.contains_key(&key), "key {n} reads as absent");
+                    Kind::ContainsKey
+                }
+                450..=499 => {
+                    check(&map.get(&key).expect("a key that is never removed"));
+                    Kind::Get
+                }
                 500..=749 => {
                     stamp(n, version).write(value_len(&mut rng), &mut value);
                     check(
@@ -162,11 +190,13 @@ fn keys_never_removed_are_always_there() {
                             .expect("a key that is never removed"),
                     );
                     check(&value);
+                    Kind::InsertSwap
                 }
                 750..=948 => {
                     stamp(n, version).write(value_len(&mut rng), &mut value);
                     map.insert(&key, &value).expect("there is memory");
                     check(&value);
+                    Kind::Insert
                 }
                 // Keys beside them come and go, so that tables split and merge.
                 949..=997 => {
@@ -175,20 +205,29 @@ fn keys_never_removed_are_always_there() {
                     if rng.bool() {
                         map.insert(&key_bytes(beside), &value)
                             .expect("there is memory");
+                        Kind::Insert
                     } else {
                         map.remove(&key_bytes(beside));
+                        Kind::Remove
                     }
                 }
-                998 if rng.u8(..10) == 0 => scan(map),
-                _ => drop(map.try_for_each(|_, value| {
-                    Stamp::read(value);
-                    if rng.u8(..100) == 0 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                })),
-            }
+                998 if rng.u8(..10) == 0 => {
+                    scan(map);
+                    Kind::Scan
+                }
+                _ => {
+                    _ = map.try_for_each(|_, value| {
+                        Stamp::read(value);
+                        if rng.u8(..100) == 0 {
+                            ControlFlow::Break(())
+                        } else {
+                            ControlFlow::Continue(())
+                        }
+                    });
+                    Kind::Scan
+                }
+            };
+            tally.did(kind);
         }
     });
 }
@@ -205,68 +244,4 @@ fn scan(map: &CMap) {
     });
     let missed: Vec<_> = (0..KEYS).filter(|&n| !seen[n]).collect();
     assert!(missed.is_empty(), "a scan missed {missed:?}");
-}
-
-/// `clear` against writers: what was in before `clear` was called is gone once it has returned, for good.
-#[test]
-fn cleared_entries_never_come_back() {
-    let first = seed("cleared keys");
-    let each = scaled(10_000_000) / 3 / THREADS;
-    // By geometry and writer: the newest version whose insert has returned, and the newest that a clear has surely removed.
-    let progress: Vec<Vec<(AtomicU64, AtomicU64)>> = (0..3)
-        .map(|_| (0..THREADS).map(|_| Default::default()).collect())
-        .collect();
-    on_eight_threads(
-        "cleared keys",
-        |_| (),
-        |map, geometry, thread| {
-            let progress = &progress[geometry];
-            let mut rng = Rng::with_seed(mix(first, thread as u64));
-            let mut value = Vec::new();
-            for version in 1..=each as u64 {
-                let n = rng.u64(..KEYS as u64);
-                let key = key_bytes(n);
-                if thread == 0 && version % 2_000 == 0 {
-                    let before: Vec<_> = progress
-                        .iter()
-                        .map(|(newest, _)| newest.load(Ordering::SeqCst))
-                        .collect();
-                    map.clear();
-                    for ((_, gone), newest) in progress.iter().zip(before) {
-                        gone.fetch_max(newest, Ordering::SeqCst);
-                    }
-                } else if rng.bool() {
-                    Stamp {
-                        key: n,
-                        writer: thread as u16,
-                        version,
-                    }
-                    .write(value_len(&mut rng), &mut value);
-                    map.insert(&key, &value).expect("there is memory");
-                    progress[thread].0.store(version, Ordering::SeqCst);
-                } else if rng.u8(..10) == 0 {
-                    map.remove(&key);
-                } else {
-                    let gone: Vec<_> = progress
-                        .iter()
-                        .map(|(_, gone)| gone.load(Ordering::SeqCst))
-                        .collect();
-                    let check = |found: &[u8]| {
-                        let found = Stamp::read(found);
-                        assert_eq!(found.key, n, "the value of another key");
-                        let gone = gone[found.writer as usize];
-                        assert!(
-                            found.version > gone,
-                            "{found:?} came back: all up to {gone} were cleared"
-                        );
-                    };
-                    if rng.u8(..) > 0 {
-                        map.get_with(&key, check);
-                    } else {
-                        map.for_each(|_, value| _ = Stamp::read(value));
-                    }
-                }
-            }
-        },
-    );
 }

@@ -1,0 +1,112 @@
+//! What was done in all, by kind, and how old the chunks were that readers held.
+
+use cmap::{Pinned, internal};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A kind of operation. The first eight only read.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Get,
+    GetWith,
+    GetInto,
+    ContainsKey,
+    ValueLen,
+    /// `get`, `contains_key` and `value_len` of a `Pinned`.
+    Pinned,
+    /// `for_each` and `try_for_each`.
+    Scan,
+    /// `len`, `is_empty`, `memory` and `stats`.
+    Figures,
+    Insert,
+    InsertSwap,
+    InsertIfAbsent,
+    Remove,
+    Take,
+    Clear,
+    Compact,
+    /// `reserve` and `shrink_to_fit`.
+    Resize,
+}
+
+use Kind::*;
+const KINDS: [Kind; 16] = [
+    Get,
+    GetWith,
+    GetInto,
+    ContainsKey,
+    ValueLen,
+    Pinned,
+    Scan,
+    Figures,
+    Insert,
+    InsertSwap,
+    InsertIfAbsent,
+    Remove,
+    Take,
+    Clear,
+    Compact,
+    Resize,
+];
+const READS: usize = 8;
+
+/// Of all tests of this process that have ended.
+static DONE: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];
+static AGES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// One thread's counts, added to the others' when it ends.
+#[derive(Default)]
+pub struct Tally {
+    done: [u64; KINDS.len()],
+    ages: [u64; 3],
+}
+
+impl Tally {
+    pub fn did(&mut self, kind: Kind) {
+        self.done[kind as usize] += 1;
+    }
+
+    /// A value that `pinned` found is looked at: its chunk must not be two grace periods old.
+    #[track_caller]
+    pub fn holds(&mut self, pinned: &Pinned<'_>, value: &[u8]) {
+        if let Some(age) = internal::age(pinned, value) {
+            self.ages[age] += 1;
+            assert!(
+                age < 2,
+                "Pinned-stays: a reader holds a chunk that is two grace periods old"
+            );
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let counts = self.done.iter().zip(&DONE);
+        for (count, sum) in counts.chain(self.ages.iter().zip(&AGES)) {
+            sum.fetch_add(*count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Prints the sums so far: those of all tests are printed by the last that ends.
+pub fn print() {
+    let done = DONE.each_ref().map(|sum| sum.load(Ordering::Relaxed));
+    let ages = AGES.each_ref().map(|sum| sum.load(Ordering::Relaxed));
+    let all: u64 = done.iter().sum();
+    let percent = |count: u64| count as f64 * 100.0 / all.max(1) as f64;
+    let shares: Vec<_> = KINDS
+        .iter()
+        .zip(done)
+        .map(|(kind, count)| format!("{kind:?} {:.2}", percent(count)))
+        .collect();
+    let least = done.into_iter().min().unwrap_or(0);
+    println!(
+        "stress so far: {all} operations, {:.2} % writes, rarest kind {:.2} %: {}",
+        percent(done[READS..].iter().sum()),
+        percent(least),
+        shares.join(", ")
+    );
+    println!(
+        "stress so far: chunks under readers by age: {} in use, {} retired under the pin, {} older",
+        ages[0], ages[1], ages[2]
+    );
+}
