@@ -18,7 +18,7 @@ mod shared;
 mod tally;
 
 use cmap::{Budget, Builder, CMap, ChunkPool, PoolConfig, Stats, internal};
-use common::{assert_sound, settle};
+use common::{assert_sound, mix, settle};
 use fastrand::Rng;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{
@@ -61,6 +61,7 @@ impl Geometry {
 /// The map must be sound afterwards. Gives what the maps say about themselves.
 fn on_eight_threads(
     name: &str,
+    seed: u64,
     prepare: impl Fn(&CMap),
     worker: impl Fn(&CMap, usize, usize) + Sync,
 ) -> [Stats; GEOMETRIES.len()] {
@@ -68,7 +69,7 @@ fn on_eight_threads(
     let stats = GEOMETRIES.map(|geometry| {
         let map = geometry.builder().build().expect("a map");
         prepare(&map);
-        in_threads(&map, |thread| worker(&map, geometry as usize, thread));
+        in_threads(&map, seed, |thread| worker(&map, geometry as usize, thread));
         settle(&map);
         let checked = assert_sound(&map);
         let stats = map.stats();
@@ -79,12 +80,13 @@ fn on_eight_threads(
     stats
 }
 
-/// `worker` of 0 to 7 on eight threads, while a ninth compacts.
-fn in_threads(map: &CMap, worker: impl Fn(usize) + Sync) {
+/// `worker` of 0 to 7 on eight threads, while a ninth compacts. With `--cfg cmap_stress` all of them yield inside the map.
+fn in_threads(map: &CMap, seed: u64, worker: impl Fn(usize) + Sync) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let compactor = scope.spawn(|| {
-            let mut rng = Rng::with_seed(1);
+            internal::interleave(mix(seed, 100));
+            let mut rng = Rng::with_seed(seed);
             while !over.load(Ordering::Relaxed) {
                 map.compact(if rng.bool() {
                     Budget::all()
@@ -99,7 +101,12 @@ fn in_threads(map: &CMap, worker: impl Fn(usize) + Sync) {
         });
         let worker = &worker;
         let workers: Vec<_> = (0..THREADS)
-            .map(|thread| scope.spawn(move || worker(thread)))
+            .map(|thread| {
+                scope.spawn(move || {
+                    internal::interleave(mix(seed, 101 + thread as u64));
+                    worker(thread);
+                })
+            })
             .collect();
         let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
         over.store(true, Ordering::Relaxed);

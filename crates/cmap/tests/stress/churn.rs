@@ -43,12 +43,12 @@ fn twenty_turnovers() {
         map.insert(&key_bytes(key), value).expect("there is memory");
         tally.did(Kind::Insert);
     };
-    in_threads(&map, |thread| {
+    in_threads(&map, first, |thread| {
         let (mut value, mut tally) = (Vec::new(), Tally::default());
         (0..each as u64).for_each(|n| insert(thread, n, &mut value, &mut tally));
     });
     print("as filled");
-    in_threads(&map, |thread| {
+    in_threads(&map, first, |thread| {
         let mut rng = Rng::with_seed(mix(first, thread as u64));
         let (mut value, mut tally) = (Vec::new(), Tally::default());
         let mut there: Vec<u64> = (0..each as u64).collect();

@@ -6,7 +6,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{CMap, Changed, Inserted};
+use cmap::{CMap, Changed, Inserted, internal};
 use fastrand::Rng;
 use std::thread;
 
@@ -215,6 +215,7 @@ fn every_answer_is_known() {
     let each = scaled(24_000_000) / 3 / THREADS;
     on_eight_threads(
         "disjoint keys",
+        first,
         |_| (),
         |map, _, thread| {
             let mut owner = Owner::new(map, thread, first);
@@ -231,6 +232,7 @@ fn every_answer_is_known_on_one_core() {
     on_one_core(|| {
         on_eight_threads(
             "disjoint keys on one core",
+            first,
             |_| (),
             |map, _, thread| {
                 let mut owner = Owner::new(map, thread, first);
@@ -248,12 +250,14 @@ fn every_answer_is_known_to_short_lived_threads() {
     let lives = scaled(100_000) / 3 / THREADS;
     on_eight_threads(
         "short-lived threads",
+        first,
         |_| (),
         |map, _, thread| {
             let mut owner = Owner::new(map, thread, first);
             for _ in 0..lives {
                 owner = thread::scope(|scope| {
                     let life = scope.spawn(move || {
+                        internal::interleave(owner.rng.u64(..));
                         owner.run(100);
                         owner
                     });
@@ -271,6 +275,7 @@ fn the_rare_is_frequent() {
     let first = seed("the rare");
     let stats = on_eight_threads(
         "the rare",
+        first,
         |_| (),
         |map, _, thread| Owner::new(map, thread, first).run(20_000),
     );

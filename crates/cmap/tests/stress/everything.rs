@@ -225,6 +225,7 @@ fn cleared_entries_never_come_back() {
     let notes = GEOMETRIES.map(|_| Notes::default());
     on_eight_threads(
         "cleared keys",
+        first,
         |_| (),
         |map, geometry, thread| {
             let mut worker = Worker::new(map, &notes[geometry], thread, first);
@@ -249,6 +250,7 @@ fn every_call_meets_every_other() {
     let notes = GEOMETRIES.map(|_| Notes::default());
     on_eight_threads(
         "every call",
+        first,
         |_| (),
         |map, geometry, thread| {
             let mut worker = Worker::new(map, &notes[geometry], thread, first);

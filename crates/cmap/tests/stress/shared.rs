@@ -39,6 +39,7 @@ fn removed_keys_never_come_back() {
     let fresh = GEOMETRIES.map(|_| notes());
     on_eight_threads(
         "owned keys",
+        first,
         |_| (),
         |map, geometry, thread| {
             let notes = &fresh[geometry];
@@ -138,7 +139,7 @@ fn keys_never_removed_are_always_there() {
             map.insert(&key_bytes(n), &value).expect("there is memory");
         }
     };
-    on_eight_threads("kept keys", prepare, |map, _, thread| {
+    on_eight_threads("kept keys", first, prepare, |map, _, thread| {
         let mut rng = Rng::with_seed(mix(first, thread as u64));
         let mut value = Vec::new();
         let mut tally = Tally::default();
