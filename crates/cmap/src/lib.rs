@@ -49,7 +49,7 @@ pub use base::hash::{KeyHasher, RandomState};
 #[doc(hidden)]
 pub use map::internal;
 pub use map::{
-    Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory,
+    Budget, Builder, CMap, Changed, ChunkPool, Compacted, Error, Inserted, Maintenance, Memory, Op,
     Pinned, PoolConfig, PoolUsage, Stats,
 };
 

@@ -21,5 +21,7 @@ mod entries;
 mod epochs;
 #[path = "loom/generations.rs"]
 mod generations;
+#[path = "loom/modify.rs"]
+mod modify;
 #[path = "loom/tables.rs"]
 mod tables;

@@ -209,7 +209,8 @@ impl Log {
 
     // --- appending ---
 
-    /// Appends an entry that nobody finds until its location is published.
+    /// Appends an entry that nobody finds until its location is published, but for its value: the offset that comes with it
+    /// is where the caller writes that, before anything else.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -217,18 +218,17 @@ impl Log {
         keeper: &impl Keeper,
         who: Who,
         key: &[u8],
-        value: &[u8],
-    ) -> Result<Appended, Refused> {
+        value_len: usize,
+    ) -> Result<(Appended, usize), Refused> {
         let mut header = [0; entry::HEADER_BYTES_MAX];
-        let header_len = entry::encode(key.len(), value.len(), &mut header);
-        let bytes = (header_len + key.len() + value.len()).next_multiple_of(GRANULE);
+        let header_len = entry::encode(key.len(), value_len, &mut header);
+        let bytes = (header_len + key.len() + value_len).next_multiple_of(GRANULE);
         let appended = self.reserve(pool, keeper, who, bytes, |at| {
             pool.arena().write(at, &header[..header_len]);
             pool.arena().write(at + header_len, key);
         })?;
-        pool.arena()
-            .write_if_any(appended.at.offset() + header_len + key.len(), value);
-        Ok(appended)
+        let value_at = appended.at.offset() + header_len + key.len();
+        Ok((appended, value_at))
     }
 
     /// Appends a copy of the entry at `from`.

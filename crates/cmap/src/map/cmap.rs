@@ -14,7 +14,7 @@ use crate::base::hash::RandomState;
 use crate::base::os;
 use crate::base::sync::Arc;
 use crate::log::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::store::{Done, Store, Until, When, Wrote};
+use crate::store::{Done, Expect, Store, Until, Wrote};
 
 const FORKED: &str =
     "this map was made before the process was forked; in the child it can only be read";
@@ -130,7 +130,7 @@ impl<S> CMap<S> {
         &self.store
     }
 
-    fn assert_own(&self) {
+    pub(super) fn assert_own(&self) {
         assert!(!self.store.is_foreign(), "{FORKED}");
     }
 }
@@ -292,11 +292,13 @@ impl<S: BuildHasher> CMap<S> {
     /// # Ok::<(), cmap::Error>(())
     /// ```
     pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<Inserted, Error> {
-        self.check(key, value)?;
-        Ok(match self.store.write(key, value, When::Always, |_| ())? {
-            Wrote::Replaced => Inserted::Replaced,
-            Wrote::New | Wrote::Nothing => Inserted::New,
-        })
+        self.check(key, value.len())?;
+        Ok(
+            match self.store.write(key, value, Expect::Anything, |_| ())? {
+                Wrote::Replaced => Inserted::Replaced,
+                Wrote::New | Wrote::Nothing => Inserted::New,
+            },
+        )
     }
 
     /// As [`CMap::insert`]; returns a copy of the value that was there.
@@ -308,10 +310,11 @@ impl<S: BuildHasher> CMap<S> {
     /// # Ok::<(), cmap::Error>(())
     /// ```
     pub fn insert_swap(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.check(key, value)?;
+        self.check(key, value.len())?;
         let mut old = None;
-        self.store
-            .write(key, value, When::Always, |value| old = Some(value.to_vec()))?;
+        self.store.write(key, value, Expect::Anything, |value| {
+            old = Some(value.to_vec())
+        })?;
         Ok(old)
     }
 
@@ -326,23 +329,25 @@ impl<S: BuildHasher> CMap<S> {
     /// # Ok::<(), cmap::Error>(())
     /// ```
     pub fn insert_if_absent(&self, key: &[u8], value: &[u8]) -> Result<Changed, Error> {
-        self.check(key, value)?;
-        Ok(match self.store.write(key, value, When::Absent, |_| ())? {
-            Wrote::New => Changed::Inserted,
-            Wrote::Replaced | Wrote::Nothing => Changed::Nothing,
-        })
+        self.check(key, value.len())?;
+        Ok(
+            match self.store.write(key, value, Expect::Absent, |_| ())? {
+                Wrote::New => Changed::Inserted,
+                Wrote::Replaced | Wrote::Nothing => Changed::Nothing,
+            },
+        )
     }
 
-    fn check(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    pub(super) fn check(&self, key: &[u8], value_len: usize) -> Result<(), Error> {
         if key.len() > KEY_BYTES_MAX {
             return Err(Error::KeyTooLong {
                 len: key.len(),
                 max: KEY_BYTES_MAX,
             });
         }
-        if value.len() > VALUE_BYTES_MAX {
+        if value_len > VALUE_BYTES_MAX {
             return Err(Error::ValueTooLong {
-                len: value.len(),
+                len: value_len,
                 max: VALUE_BYTES_MAX,
             });
         }

@@ -46,6 +46,12 @@ pub enum Error {
         /// Bytes that were asked for.
         bytes: usize,
     },
+    /// The value is no counter: [`fetch_add`](crate::CMap::fetch_add) works on values of 8 bytes.
+    #[error("the value has {len} bytes; a counter has 8")]
+    NotACounter {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// A setting of a builder or pool is out of range.
     #[error("invalid configuration: {field}: {reason}")]
     InvalidConfig {

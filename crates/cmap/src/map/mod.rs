@@ -2,6 +2,7 @@
 
 mod builder;
 mod cmap;
+mod compute;
 mod error;
 mod figures;
 pub mod internal;
@@ -11,6 +12,7 @@ mod tender;
 
 pub use builder::{Builder, Maintenance};
 pub use cmap::{Budget, CMap, Changed, Compacted, Inserted};
+pub use compute::Op;
 pub use error::Error;
 pub use figures::{Memory, Stats};
 pub use pinned::Pinned;

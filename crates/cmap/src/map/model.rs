@@ -6,7 +6,7 @@ use core::hash::{BuildHasher, Hasher};
 use crate::base::sync::Arc;
 use crate::index::Geometry;
 use crate::memory::{self, domain};
-use crate::store::{Checked, Store, Tuning, When, Wrote};
+use crate::store::{Checked, Expect, Owed, Store, Tuning, Wrote};
 
 /// Ends a thread's part in an execution: what happens to its record when a thread ends.
 pub fn leave() {
@@ -180,7 +180,9 @@ impl Map {
         let mut old = None;
         let wrote = self
             .0
-            .write(key, &[value], When::Always, |value| old = Some(value[0]))
+            .write(key, &[value], Expect::Anything, |value| {
+                old = Some(value[0])
+            })
             .expect("memory");
         assert_eq!(wrote == Wrote::Replaced, old.is_some());
         old
@@ -188,8 +190,35 @@ impl Map {
 
     /// Whether it was absent.
     pub fn put_if_absent(&self, key: &[u8], value: u8) -> bool {
-        let wrote = self.0.write(key, &[value], When::Absent, |_| ());
+        let wrote = self.0.write(key, &[value], Expect::Absent, |_| ());
         wrote.expect("memory") == Wrote::New
+    }
+
+    /// Adds to a value of one byte, absent = 0. Returns the one before.
+    pub fn add(&self, key: &[u8], delta: u8) -> u8 {
+        let added = self.0.modify(key, |seen| {
+            let before = seen.value().map_or(0, |value| value[0]);
+            let owed = seen.put(&[&[before + delta]])?;
+            Ok(owed.map(|owed| (before, owed)))
+        });
+        added.expect("memory")
+    }
+
+    /// Removes a value of one byte if it is this one.
+    pub fn remove_if(&self, key: &[u8], value: u8) -> bool {
+        self.0.modify_surely(key, |seen| match seen.value() {
+            Some(&[held]) if held == value => seen.remove().map(|owed| (true, owed)),
+            _ => Some((false, Owed::NOTHING)),
+        })
+    }
+
+    /// Stores a value of one byte, written in place.
+    pub fn put_in_place(&self, key: &[u8], value: u8) {
+        let wrote = self.0.write_with(key, 1, |bytes| {
+            assert_eq!(bytes, [0]);
+            bytes[0] = value;
+        });
+        wrote.expect("memory");
     }
 
     pub fn remove(&self, key: &[u8]) -> Option<u8> {

@@ -142,6 +142,18 @@ mod real {
             }
         }
 
+        /// Has `f` write the `len` bytes at `offset`, zeros at first, in space that the caller reserved and has not published.
+        pub(crate) fn fill(&self, offset: usize, len: usize, f: impl FnOnce(&mut [u8])) {
+            if len == 0 {
+                return f(&mut []);
+            }
+            let to = self.at(offset, len);
+            // SAFETY: Within-range (in `at`), Written-once: nobody else has this space.
+            unsafe { core::ptr::write_bytes(to, 0, len) };
+            // SAFETY: as above, and written just now. Nobody looks at it before it is published.
+            f(unsafe { core::slice::from_raw_parts_mut(to, len) });
+        }
+
         /// Copies `len` bytes of the entry at `from`, which the pin can see, to `to`, which the caller reserved.
         #[inline]
         pub(crate) fn copy(&self, from: Location, to: Location, len: usize, pin: &Pin) {
@@ -367,6 +379,12 @@ mod model {
 
         pub(crate) fn write_if_any(&self, offset: usize, bytes: &[u8]) {
             self.write(offset, bytes);
+        }
+
+        pub(crate) fn fill(&self, offset: usize, len: usize, f: impl FnOnce(&mut [u8])) {
+            let mut bytes = vec![0; len];
+            f(&mut bytes);
+            self.write(offset, &bytes);
         }
 
         pub(crate) fn copy(&self, from: Location, to: Location, len: usize, pin: &Pin) {

@@ -11,6 +11,7 @@ mod generation;
 mod maintenance;
 #[cfg(cmap_loom)]
 mod model;
+mod modify;
 mod scan;
 #[allow(clippy::module_inception)]
 mod store;
@@ -18,5 +19,6 @@ mod write;
 
 pub use check::Checked;
 pub(crate) use compaction::{Done, Until};
+pub(crate) use modify::{Owed, Seen};
 pub(crate) use store::{Store, Tuning};
-pub(crate) use write::{Refusal, When, Wrote};
+pub(crate) use write::{Expect, Refusal, Wrote};

@@ -13,15 +13,18 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::Backoff;
-use crate::index::{Found, Made, NoRoom};
+use crate::index::{Locked, Made, NoRoom};
 use crate::log::{Appended, Keeper, Log};
 use crate::memory::{Location, Pin, Refused, Who};
 
-/// When a write goes ahead.
+/// What a write wants to find under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    Always,
+pub(crate) enum Expect {
+    Anything,
     Absent,
+    Present,
+    /// The entry at this location, neither replaced nor moved. Seen under the pin that is still held.
+    At(Location),
 }
 
 /// What a write did.
@@ -29,7 +32,24 @@ pub(crate) enum When {
 pub(crate) enum Wrote {
     New,
     Replaced,
+    /// What stands there is not what was expected.
     Nothing,
+}
+
+/// What a change of a slot came to.
+pub(super) enum Change<'p> {
+    /// It is made. The value that was there, and what the thread's lane owes now.
+    Made(Option<&'p [u8]>, u64),
+    /// What stands there is not what was expected.
+    Unexpected,
+    /// `clear` came between.
+    Stale,
+}
+
+/// Why [`Store::publish`] did nothing.
+enum Unfit {
+    Unexpected,
+    NoRoom,
 }
 
 /// Why a write did nothing.
@@ -49,11 +69,19 @@ pub(crate) enum Refusal {
 const RETRY_ONE_IN: u64 = 64;
 
 /// An appended entry that gives its bytes back unless it is published.
-struct Unpublished<'a, S> {
-    store: &'a Store<S>,
-    generation: &'a Generation,
+pub(super) struct Unpublished<'p, S> {
+    store: &'p Store<S>,
+    generation: &'p Generation,
     appended: Option<Appended>,
     who: Who,
+}
+
+impl<S> Unpublished<'_, S> {
+    /// Its value, as far as it was written.
+    pub(super) fn value<'a>(&'a self, pin: &'a Pin) -> &'a [u8] {
+        let appended = self.appended.as_ref();
+        appended.map_or(&[], |appended| self.store.entry(appended.at, pin).value)
+    }
 }
 
 impl<S> Drop for Unpublished<'_, S> {
@@ -66,29 +94,28 @@ impl<S> Drop for Unpublished<'_, S> {
     }
 }
 
-enum Attempt {
-    Wrote(Wrote),
-    /// `clear` came between.
-    Stale,
-}
-
 impl<S: BuildHasher> Store<S> {
-    /// Stores an entry. `old` sees the value that it replaced.
+    /// Stores an entry if its key is as expected. `old` sees the value that it replaced.
+    #[inline]
     pub(crate) fn write(
         &self,
         key: &[u8],
         value: &[u8],
-        when: When,
+        expect: Expect,
         mut old: impl FnMut(&[u8]),
     ) -> Result<Wrote, Refusal> {
         let hash = self.hash(key);
         let (wrote, owed) = self.relieved(|| {
-            let pin = self.pin();
             loop {
-                if let (Attempt::Wrote(wrote), owed) =
-                    self.try_write(&pin, hash, key, value, when, &mut old)?
-                {
-                    return Ok((wrote, owed));
+                let pin = self.pin();
+                match self.try_write(&pin, hash, key, value, expect)? {
+                    Change::Made(None, owed) => return Ok((Wrote::New, owed)),
+                    Change::Made(Some(before), owed) => {
+                        old(before);
+                        return Ok((Wrote::Replaced, owed));
+                    }
+                    Change::Unexpected => return Ok((Wrote::Nothing, 0)),
+                    Change::Stale => {}
                 }
             }
         })?;
@@ -98,78 +125,88 @@ impl<S: BuildHasher> Store<S> {
         Ok(wrote)
     }
 
-    fn try_write(
-        &self,
-        pin: &Pin,
+    #[inline]
+    fn try_write<'p>(
+        &'p self,
+        pin: &'p Pin,
         hash: u64,
         key: &[u8],
         value: &[u8],
-        when: When,
-        old: &mut impl FnMut(&[u8]),
-    ) -> Result<(Attempt, u64), Refused> {
-        if when == When::Absent && self.get(key, pin).is_some() {
-            return Ok((Attempt::Wrote(Wrote::Nothing), 0));
+        expect: Expect,
+    ) -> Result<Change<'p>, Refused> {
+        // Where the answer is plain to see, nothing needs to be appended.
+        let is_plain = match expect {
+            Expect::Absent => self.get(key, pin).is_some(),
+            Expect::Present => self.get(key, pin).is_none(),
+            Expect::Anything | Expect::At(_) => false,
+        };
+        if is_plain {
+            return Ok(Change::Unexpected);
         }
         let generation = self.generation_or_new(pin)?;
         generation.index.prefetch(hash, &self.pool, pin);
-        let appended = generation
+        let (mut unpublished, at) = self.append(generation, key, value.len())?;
+        self.pool.arena().write_if_any(at, value);
+        self.put(pin, hash, key, expect, &mut unpublished)
+    }
+
+    /// Appends an entry up to its value, which the caller writes at the offset that comes with it.
+    #[inline]
+    pub(super) fn append<'p>(
+        &'p self,
+        generation: &'p Generation,
+        key: &[u8],
+        value_len: usize,
+    ) -> Result<(Unpublished<'p, S>, usize), Refused> {
+        let who = Who::Writer;
+        let (appended, value_at) = generation
             .log
-            .append(&self.pool, self, Who::Writer, key, value)?;
-        let mut unpublished = Unpublished {
+            .append(&self.pool, self, who, key, value_len)?;
+        let unpublished = Unpublished {
             store: self,
             generation,
             appended: Some(appended),
-            who: Who::Writer,
+            who,
         };
-        let is_current = || self.generation.is(generation);
-        let is_it = |at| Log::value_of(&self.pool, at, key, pin).is_some();
-        let second = || hash::second(key);
+        Ok((unpublished, value_at))
+    }
+
+    /// Publishes an appended entry; makes room for it where there is none.
+    #[inline]
+    pub(super) fn put<'p>(
+        &'p self,
+        pin: &'p Pin,
+        hash: u64,
+        key: &[u8],
+        expect: Expect,
+        unpublished: &mut Unpublished<'p, S>,
+    ) -> Result<Change<'p>, Refused> {
+        let generation = unpublished.generation;
+        let Some(appended) = unpublished.appended else {
+            return Ok(Change::Stale);
+        };
         interleave::point();
+        let is_current = || self.generation.is(generation);
         let mut backoff = Backoff::new();
         let mut may_spill = false;
         loop {
-            let Some(mut locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
-                return Ok((Attempt::Stale, 0));
+            let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+                return Ok(Change::Stale);
             };
-            let looks = !(cfg!(planted_no_look_under_lock) && when == When::Absent);
-            if let Some(found) = locked.find(second, is_it).filter(|_| looks) {
-                if when == When::Absent {
-                    return Ok((Attempt::Wrote(Wrote::Nothing), 0));
-                }
-                locked.replace(&found, appended.at);
-                drop(locked);
-                interleave::point();
-                unpublished.appended = None;
-                let before = self.entry(found.at(), pin);
-                let owed = generation.log.note(appended.bytes, before.bytes);
-                generation
-                    .log
-                    .unlinked(&self.pool, self, found.at(), before.bytes);
-                old(before.value);
-                return Ok((Attempt::Wrote(Wrote::Replaced), owed));
-            }
-            let mut stored = locked.insert(appended.at);
-            // A bucket that spilled once goes on doing so, but for a try at a rebuild now and then.
-            let spills = may_spill || locked.is_spilled() && appended.at.bits() % RETRY_ONE_IN != 0;
-            if stored.is_err() && spills {
-                may_spill = true;
-                stored = locked.insert_spilled(second(), appended.at);
-            }
-            drop(locked);
-            match stored {
-                Ok(()) => {
+            let to = Some(appended.at);
+            match self.publish(locked, pin, key, expect, to, &mut may_spill) {
+                Ok(before) => {
+                    interleave::point();
                     unpublished.appended = None;
-                    return Ok((
-                        Attempt::Wrote(Wrote::New),
-                        generation.log.note(appended.bytes, 0),
-                    ));
+                    return Ok(self.made(generation, pin, appended.bytes, before));
                 }
-                Err(NoRoom) if may_spill => {
+                Err(Unfit::Unexpected) => return Ok(Change::Unexpected),
+                Err(Unfit::NoRoom) if may_spill => {
                     self.with_context(pin, |context| {
                         generation.index.grow_spill(context, Who::Writer)
                     })?;
                 }
-                Err(NoRoom) => match self
+                Err(Unfit::NoRoom) => match self
                     .with_context(pin, |context| generation.index.make_room(context, hash))?
                 {
                     Made::Room => {}
@@ -180,28 +217,104 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
+    /// Empties a key's slot. Needs no memory.
+    pub(super) fn take<'p>(
+        &'p self,
+        pin: &'p Pin,
+        generation: &'p Generation,
+        hash: u64,
+        key: &[u8],
+        expect: Expect,
+    ) -> Change<'p> {
+        let is_current = || self.generation.is(generation);
+        let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+            return Change::Stale;
+        };
+        match self.publish(locked, pin, key, expect, None, &mut false) {
+            Ok(before) => {
+                interleave::point();
+                self.made(generation, pin, 0, before)
+            }
+            Err(Unfit::Unexpected | Unfit::NoRoom) => Change::Unexpected,
+        }
+    }
+
+    /// The one place where a key's slot changes: points it `to` an entry, or empties it, if it is as expected. Returns where
+    /// it pointed before. Under the bucket's lock, which it ends.
+    #[inline]
+    fn publish(
+        &self,
+        mut locked: Locked<'_>,
+        pin: &Pin,
+        key: &[u8],
+        expect: Expect,
+        to: Option<Location>,
+        may_spill: &mut bool,
+    ) -> Result<Option<Location>, Unfit> {
+        let second = || hash::second(key);
+        let is_key = |at| Log::value_of(&self.pool, at, key, pin).is_some();
+        let found = locked.find(second, |at| match expect {
+            // By location, never by key: a newer value must not be undone, and a removed key not come back.
+            Expect::At(seen) => at == seen || cfg!(planted_publish_by_key) && is_key(at),
+            Expect::Anything | Expect::Absent | Expect::Present => is_key(at),
+        });
+        let looks = !cfg!(planted_no_look_under_lock);
+        match (found, to) {
+            (Some(_), _) if expect == Expect::Absent && looks => Err(Unfit::Unexpected),
+            (Some(found), Some(to)) if looks || expect != Expect::Absent => {
+                locked.replace(&found, to);
+                Ok(Some(found.at()))
+            }
+            (Some(found), None) => {
+                locked.remove(&found);
+                Ok(Some(found.at()))
+            }
+            (_, Some(to)) if matches!(expect, Expect::Anything | Expect::Absent) => {
+                let mut stored = locked.insert(to);
+                // A bucket that spilled once goes on doing so, but for a try at a rebuild now and then.
+                let spills = *may_spill || locked.is_spilled() && to.bits() % RETRY_ONE_IN != 0;
+                if stored.is_err() && spills {
+                    *may_spill = true;
+                    stored = locked.insert_spilled(second(), to);
+                }
+                stored.map(|()| None).map_err(|NoRoom| Unfit::NoRoom)
+            }
+            _ => Err(Unfit::Unexpected),
+        }
+    }
+
+    /// Accounts for a change: an entry of `bytes` is in the place of the one at `before`.
+    #[inline]
+    fn made<'p>(
+        &'p self,
+        generation: &Generation,
+        pin: &'p Pin,
+        bytes: usize,
+        before: Option<Location>,
+    ) -> Change<'p> {
+        let log = &generation.log;
+        let Some(at) = before else {
+            return Change::Made(None, log.note(bytes, 0));
+        };
+        let entry = self.entry(at, pin);
+        let owed = log.note(bytes, entry.bytes);
+        log.unlinked(&self.pool, self, at, entry.bytes);
+        Change::Made(Some(entry.value), owed)
+    }
+
     /// Removes a key. `old` sees its value.
     pub(crate) fn remove<R>(&self, key: &[u8], old: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let hash = self.hash(key);
         let pin = self.pin();
-        let (result, owed) = loop {
+        let (value, owed) = loop {
             let generation = self.generation.load(&pin)?;
-            let is_current = || self.generation.is(generation);
-            let Some(mut locked) = generation.index.lock(&self.pool, &pin, hash, is_current) else {
-                continue;
-            };
-            let is_it = |at| Log::value_of(&self.pool, at, key, &pin).is_some();
-            let found: Found<'_> = locked.find(|| hash::second(key), is_it)?;
-            locked.remove(&found);
-            drop(locked);
-            interleave::point();
-            let before = self.entry(found.at(), &pin);
-            let owed = generation.log.note(0, before.bytes);
-            generation
-                .log
-                .unlinked(&self.pool, self, found.at(), before.bytes);
-            break (old(before.value), owed);
+            match self.take(&pin, generation, hash, key, Expect::Anything) {
+                Change::Made(value, owed) => break (value?, owed),
+                Change::Unexpected => return None,
+                Change::Stale => {}
+            }
         };
+        let result = old(value);
         drop(pin);
         if owed >= self.tuning.quantum {
             self.maintain(hash, true);
@@ -221,11 +334,10 @@ impl<S: BuildHasher> Store<S> {
         // Not its value: it may not be published yet.
         let entry = Log::head(&self.pool, from, pin);
         let second = || hash::second(entry.key);
-        let is_it = |at: Location| at == from;
         // A look without the lock: most that are dead end here.
         if generation
             .index
-            .find(&self.pool, pin, hash, second, is_it)
+            .find(&self.pool, pin, hash, second, |at| at == from)
             .is_none()
         {
             return Ok(false);
@@ -242,18 +354,16 @@ impl<S: BuildHasher> Store<S> {
         };
         interleave::point();
         let is_current = || self.generation.is(generation);
-        let Some(mut locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+        let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
             return Ok(false);
         };
-        // By location, never by key: a newer value must not be undone, and a removed key not come back.
-        let is_moved = |at: Location| {
-            cfg!(planted_relocate_by_key) && Log::head(&self.pool, at, pin).key == entry.key
-        };
-        let Some(found) = locked.find(second, |at| is_it(at) || is_moved(at)) else {
+        let (expect, to) = (Expect::At(from), Some(appended.at));
+        if self
+            .publish(locked, pin, entry.key, expect, to, &mut false)
+            .is_err()
+        {
             return Ok(false);
-        };
-        locked.replace(&found, appended.at);
-        drop(locked);
+        }
         interleave::point();
         unpublished.appended = None;
         generation.log.unlinked(&self.pool, self, from, entry.bytes);

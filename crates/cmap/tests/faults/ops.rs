@@ -2,7 +2,7 @@
 //! keeps the model in step with the answers.
 
 use crate::failing::{faulty, faulty_on_a_new_thread, spared};
-use cmap::{Budget, CMap, Changed, Error};
+use cmap::{Budget, CMap, Changed, Error, Inserted, Op as Do};
 use std::{collections::HashMap, ops::ControlFlow};
 
 pub type Model = HashMap<Vec<u8>, Vec<u8>>;
@@ -84,6 +84,128 @@ pub const OPS: &[Op] = &[
             Changed::Inserted
         );
         model.insert(b"new".to_vec(), vec![7; 70]);
+        Ok(())
+    }),
+    op("insert_with", |map, model| {
+        for (key, len) in [(key(9), 70), (b"new".to_vec(), 700), (key(10), 90_000)] {
+            let mut were_zeros = false;
+            let inserted = faulty(|| {
+                map.insert_with(&key, len, |value| {
+                    were_zeros = value.iter().all(|&byte| byte == 0);
+                    value.fill(7);
+                })
+            })?;
+            let before = model.insert(key, vec![7; len]);
+            assert_eq!(
+                inserted,
+                before.map_or(Inserted::New, |_| Inserted::Replaced)
+            );
+            assert!(were_zeros);
+        }
+        Ok(())
+    }),
+    // What the closure wrote is copied, and stored once more: also without memory for that.
+    op("insert_with, cleared meanwhile", |map, model| {
+        let mut runs = 0;
+        let inserted = faulty(|| {
+            map.insert_with(&key_on_stack(9), 700, |value| {
+                map.clear();
+                value.fill(7);
+                runs += 1;
+            })
+        });
+        if runs == 1 {
+            model.clear();
+        }
+        assert_eq!(inserted?, Inserted::New);
+        model.insert(key(9), vec![7; 700]);
+        Ok(())
+    }),
+    op("replace", |map, model| {
+        assert_eq!(faulty(|| map.replace(b"new", &[1])), Ok(Changed::Nothing));
+        assert_eq!(
+            faulty(|| map.replace(&key(9), &[8; 700]))?,
+            Changed::Replaced
+        );
+        model.insert(key(9), vec![8; 700]);
+        Ok(())
+    }),
+    op("compare_and_swap", |map, model| {
+        let held = model[&key(9)].clone();
+        let new: &[u8] = &[8; 900];
+        let swapped = faulty(|| map.compare_and_swap(&key_on_stack(9), Some(&held), Some(new)))?;
+        assert_eq!(swapped, Changed::Replaced);
+        model.insert(key(9), new.to_vec());
+        let inserted = faulty(|| map.compare_and_swap(b"new", None, Some(new)))?;
+        assert_eq!(inserted, Changed::Inserted);
+        model.insert(b"new".to_vec(), new.to_vec());
+        let removed = faulty(|| map.compare_and_swap(&key_on_stack(9), Some(new), None))?;
+        assert_eq!(removed, Changed::Removed);
+        model.remove(&key(9));
+        Ok(())
+    }),
+    op("compute", |map, model| {
+        for n in [9, 10, 1_000] {
+            let held = model.get(&key(n)).cloned();
+            let changed = faulty(|| {
+                map.compute(&key_on_stack(n), |old| {
+                    assert_eq!(old, held.as_deref());
+                    Do::Put([9; 650])
+                })
+            })?;
+            assert_eq!(
+                changed,
+                held.map_or(Changed::Inserted, |_| Changed::Replaced)
+            );
+            model.insert(key(n), vec![9; 650]);
+        }
+        Ok(())
+    }),
+    op("compute that removes, remove_if", |map, model| {
+        let remove = |_: Option<&[u8]>| Do::<&[u8]>::Remove;
+        assert_eq!(
+            faulty(|| map.compute(&key_on_stack(9), remove)),
+            Ok(Changed::Removed)
+        );
+        assert!(faulty(
+            || map.remove_if(&key_on_stack(8), |value| value.len() == 296)
+        ));
+        model.remove(&key(9));
+        model.remove(&key(8));
+        Ok(())
+    })
+    .sure(),
+    op("get_or_insert_with", |map, model| {
+        let got = faulty(|| map.get_or_insert_with(b"new", || [1; 700]))?;
+        assert_eq!(got, [1; 700]);
+        model.insert(b"new".to_vec(), got);
+        Ok(())
+    })
+    .returning_vec(),
+    op("fetch_add", |map, model| {
+        for n in 0..200_u64 {
+            assert_eq!(faulty(|| map.fetch_add(b"new", 1))?, n);
+            model.insert(b"new".to_vec(), (n + 1).to_le_bytes().to_vec());
+        }
+        Ok(())
+    }),
+    op("append", |map, model| {
+        for _ in 0..60 {
+            let held = model.entry(b"new".to_vec()).or_default();
+            let len = faulty(|| map.append(b"new", &[5; 50]));
+            match len {
+                Ok(len) => {
+                    held.extend_from_slice(&[5; 50]);
+                    assert_eq!(len, held.len());
+                }
+                Err(error) => {
+                    if held.is_empty() {
+                        model.remove(&b"new"[..]);
+                    }
+                    return Err(error);
+                }
+            }
+        }
         Ok(())
     }),
     op("remove", |map, model| {

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closures;
+mod compute;
 mod defects;
 mod edges;
 mod hostile;

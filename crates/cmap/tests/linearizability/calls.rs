@@ -1,9 +1,9 @@
 //! What one thread does in one round: calls of every kind on the keys of that round, with their times and answers, and others
 //! around them that keep tables and chunks moving.
 
-use super::checker::{Call, Event};
+use super::checker::{Call, Event, is_counter};
 use crate::common::key_bytes;
-use cmap::{Budget, CMap, Changed, Inserted, Pinned};
+use cmap::{Budget, CMap, Changed, Error, Inserted, Op, Pinned};
 use fastrand::Rng;
 use std::{
     hash::BuildHasher,
@@ -58,9 +58,10 @@ impl<S: BuildHasher> Worker<'_, S> {
     /// The value number `id`, in a length that now and then makes it an extent.
     fn value_of(&mut self, id: u32, value: &mut Vec<u8>) {
         let words = match self.rng.u8(..20) {
+            _ if is_counter(id) => 2,
             0 => 250,
             1..=3 => 60,
-            _ => self.rng.usize(1..10),
+            _ => self.rng.usize(3..10),
         };
         value.clear();
         (0..words).for_each(|_| value.extend_from_slice(&id.to_le_bytes()));
@@ -102,21 +103,29 @@ impl<S: BuildHasher> Worker<'_, S> {
         if self.rng.u8(..8) == 0 {
             self.pinned.repin();
         }
+        // For what to expect: whatever it says, the answer must be right.
+        let held = map.get(key);
         self.timed(|| match kind {
-            0..=22 => {
+            0..=13 => {
                 let old = map.insert_swap(key, value).expect(room);
                 Call::Swap(id, old.map(|old| number_of(&old)))
             }
-            23..=34 => {
+            14..=19 => {
                 let inserted = map.insert(key, value).expect(room);
                 Call::Insert(id, inserted == Inserted::Replaced)
             }
-            35..=47 => {
+            20..=25 => {
+                let len = value.len();
+                let inserted = map.insert_with(key, len, |place| place.copy_from_slice(value));
+                Call::Insert(id, inserted.expect(room) == Inserted::Replaced)
+            }
+            26..=33 => {
                 let changed = map.insert_if_absent(key, value).expect(room);
                 Call::IfAbsent(id, changed == Changed::Inserted)
             }
-            48..=59 => Call::Take(map.take(key).map(|old| number_of(&old))),
-            60..=69 => Call::Remove(map.remove(key)),
+            34..=57 => modify(map, kind, key, id, value, held.as_deref()),
+            58..=64 => Call::Take(map.take(key).map(|old| number_of(&old))),
+            65..=69 => Call::Remove(map.remove(key)),
             70..=76 => Call::Get(map.get_with(key, number_of)),
             77..=80 => Call::Get(map.get(key).map(|value| number_of(&value))),
             81..=83 => Call::Get(map.get_into(key, &mut out).map(|_| number_of(&out))),
@@ -168,6 +177,70 @@ impl<S: BuildHasher> Worker<'_, S> {
             500..=502 => map.shrink_to_fit(),
             503..=504 => map.reserve(100, 2_000).expect("there is memory"),
             _ => {}
+        }
+    }
+}
+
+/// A read-modify-write of some kind.
+fn modify<S: BuildHasher>(
+    map: &CMap<S>,
+    kind: u8,
+    key: &[u8],
+    id: u32,
+    value: &[u8],
+    held: Option<&[u8]>,
+) -> Call {
+    let room = "there is memory";
+    let held_id = held.map(number_of);
+    let mut shown = None;
+    match kind % 8 {
+        0 => Call::Replace(
+            id,
+            map.replace(key, value).expect(room) == Changed::Replaced,
+        ),
+        1 => {
+            let changed = map.compare_and_swap(key, held, Some(value)).expect(room);
+            Call::CompareAndSwap(held_id, Some(id), changed != Changed::Nothing)
+        }
+        2 if held.is_some() => {
+            let changed = map.compare_and_swap(key, held, None).expect(room);
+            Call::CompareAndSwap(held_id, None, changed != Changed::Nothing)
+        }
+        2 | 3 => {
+            let put = map.compute(key, |old| {
+                shown = old.map(number_of);
+                Op::Put(value)
+            });
+            let expected = shown.map_or(Changed::Inserted, |_| Changed::Replaced);
+            assert_eq!(put, Ok(expected));
+            Call::Swap(id, shown)
+        }
+        4 => {
+            let removed = map.compute(key, |old| {
+                shown = old.map(number_of);
+                Op::<&[u8]>::Remove
+            });
+            let expected = shown.map_or(Changed::Nothing, |_| Changed::Removed);
+            assert_eq!(removed, Ok(expected));
+            Call::Take(shown)
+        }
+        5 => {
+            let wanted = held_id.unwrap_or(id);
+            let removed = map.remove_if(key, |value| number_of(value) == wanted);
+            Call::RemoveIf(wanted, removed)
+        }
+        6 => {
+            let found = map.get_or_insert_with(key, || value).expect(room);
+            Call::GetOrInsert(id, number_of(&found))
+        }
+        _ => {
+            // Adds to both halves of a value that is a number twice.
+            let delta = id * 4_000;
+            match map.fetch_add(key, u64::from(delta) << 32 | u64::from(delta)) {
+                Ok(before) => Call::Add(delta, Some(number_of(&before.to_le_bytes()))),
+                Err(Error::NotACounter { .. }) => Call::Add(delta, None),
+                Err(other) => panic!("{other}"),
+            }
         }
     }
 }

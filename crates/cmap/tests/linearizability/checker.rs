@@ -17,8 +17,18 @@ pub enum Call {
     Swap(u32, Option<u32>),
     /// Writes unless present; the answer is whether it did.
     IfAbsent(u32, bool),
+    /// Writes if present; the answer is whether it did.
+    Replace(u32, bool),
+    /// Writes the second in place of the first; the answer is whether it did.
+    CompareAndSwap(Option<u32>, Option<u32>, bool),
+    /// Writes unless present; the answer is what is there afterwards.
+    GetOrInsert(u32, u32),
+    /// Adds to what [`is_counter`]; the answer is what was there, or that it is none.
+    Add(u32, Option<u32>),
     Take(Option<u32>),
     Remove(bool),
+    /// Removes this one; the answer is whether it did.
+    RemoveIf(u32, bool),
     /// Removes whatever is there; says nothing of it.
     Clear,
 }
@@ -43,6 +53,11 @@ pub enum Verdict {
 /// Positions that one search looks at. Real histories need some hundreds.
 const POSITIONS_MAX: usize = 1 << 20;
 
+/// Which values are eight bytes long, so that `fetch_add` works on them.
+pub fn is_counter(id: u32) -> bool {
+    id % 4 == 0
+}
+
 impl Call {
     /// The state after this call, if its answer fits the state before.
     fn apply(self, state: Option<u32>) -> Option<Option<u32>> {
@@ -52,7 +67,24 @@ impl Call {
             Call::Insert(id, replaced) => (replaced == state.is_some(), Some(id)),
             Call::Swap(id, old) => (old == state, Some(id)),
             Call::IfAbsent(id, inserted) => (inserted == state.is_none(), state.or(Some(id))),
+            Call::Replace(id, replaced) => (replaced == state.is_some(), state.map(|_| id)),
+            Call::CompareAndSwap(expected, new, swapped) => (
+                swapped == (expected == state),
+                if expected == state { new } else { state },
+            ),
+            Call::GetOrInsert(id, found) => (found == state.unwrap_or(id), state.or(Some(id))),
+            Call::Add(delta, before) => match state {
+                Some(id) if !is_counter(id) => (before.is_none(), state),
+                _ => {
+                    let held = state.unwrap_or(0);
+                    (before == Some(held), Some(held.wrapping_add(delta)))
+                }
+            },
             Call::Take(old) => (old == state, None),
+            Call::RemoveIf(id, removed) => (
+                removed == (state == Some(id)),
+                state.filter(|&held| held != id),
+            ),
             Call::Remove(removed) => (removed == state.is_some(), None),
             Call::Clear => (true, None),
         };
@@ -132,6 +164,17 @@ fn the_checker_accepts_what_has_an_order() {
             event(1, 4, Call::Swap(1, Some(2))),
             event(2, 3, Call::Swap(2, None)),
             event(5, 6, Call::Take(Some(1))),
+        ],
+        // Additions at one time; what is no counter is left alone.
+        &[
+            event(1, 4, Call::Add(4, Some(8))),
+            event(2, 3, Call::Add(8, Some(0))),
+            event(5, 6, Call::CompareAndSwap(Some(12), Some(1), true)),
+            event(7, 8, Call::Add(4, None)),
+            event(9, 10, Call::GetOrInsert(3, 1)),
+            event(11, 12, Call::RemoveIf(3, false)),
+            event(13, 14, Call::RemoveIf(1, true)),
+            event(15, 16, Call::Replace(5, false)),
         ],
         // A read during a write sees either.
         &[
@@ -214,6 +257,38 @@ fn the_checker_rejects_what_has_none() {
             ],
         ),
         ("a value from nowhere", &[event(1, 2, Call::Get(Some(9)))]),
+        (
+            "an addition that was lost",
+            &[
+                event(1, 2, Call::Add(4, Some(0))),
+                event(3, 6, Call::Add(8, Some(4))),
+                event(4, 7, Call::Add(16, Some(4))),
+            ],
+        ),
+        (
+            "a swap of what was not there any more",
+            &[
+                event(1, 2, Call::Swap(1, None)),
+                event(3, 4, Call::Replace(2, true)),
+                event(5, 6, Call::CompareAndSwap(Some(1), Some(3), true)),
+            ],
+        ),
+        (
+            "a removal of what was put in between",
+            &[
+                event(1, 2, Call::Swap(1, None)),
+                event(3, 4, Call::Swap(2, Some(1))),
+                event(5, 6, Call::RemoveIf(1, true)),
+                event(7, 8, Call::Get(None)),
+            ],
+        ),
+        (
+            "two that both made it",
+            &[
+                event(1, 4, Call::GetOrInsert(1, 1)),
+                event(2, 3, Call::GetOrInsert(2, 2)),
+            ],
+        ),
         (
             "a write that replaced nothing",
             &[event(1, 2, Call::Insert(1, true))],

@@ -6,7 +6,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{CMap, Changed, Inserted, internal};
+use cmap::{CMap, Changed, Inserted, Op, internal};
 use fastrand::Rng;
 use std::thread;
 
@@ -123,10 +123,70 @@ impl<'m> Owner<'m> {
         self.tally.did(kind);
     }
 
+    /// A read-modify-write: nobody else writes the key, so that its closure sees what must be there, and every answer is known.
+    fn modify(&mut self, n: u64) {
+        let (map, key, was) = (self.map, key_bytes(self.key(n)), self.there[n as usize]);
+        let old = map.get(&key);
+        self.right("before a change, get", n, old.as_deref());
+        let version = self.next(n);
+        let value = self.value.as_slice();
+        let put = if was.is_some() {
+            Changed::Replaced
+        } else {
+            Changed::Inserted
+        };
+        let there = match self.rng.u8(..7) {
+            0 => {
+                let computed = map.compute(&key, |held| {
+                    assert_eq!(held, old.as_deref(), "compute of {n}");
+                    Op::Put(value)
+                });
+                assert_eq!(computed, Ok(put), "compute of {n}, {was:?}");
+                Some(version)
+            }
+            1 => {
+                let swapped = map.compare_and_swap(&key, old.as_deref(), Some(value));
+                assert_eq!(swapped, Ok(put), "compare_and_swap of {n}, {was:?}");
+                Some(version)
+            }
+            2 => {
+                let replaced = map.replace(&key, value);
+                let expected = was.map_or(Changed::Nothing, |_| Changed::Replaced);
+                assert_eq!(replaced, Ok(expected), "replace of {n}, {was:?}");
+                was.map(|_| version)
+            }
+            3 => {
+                let got = map.get_or_insert_with(&key, || value);
+                let expected = old.as_deref().unwrap_or(value);
+                assert_eq!(got.as_deref(), Ok(expected), "get_or_insert_with of {n}");
+                was.or(Some(version))
+            }
+            4 => {
+                let len = value.len();
+                let inserted = map.insert_with(&key, len, |place| place.copy_from_slice(value));
+                let expected = was.map_or(Inserted::New, |_| Inserted::Replaced);
+                assert_eq!(inserted, Ok(expected), "insert_with of {n}, {was:?}");
+                Some(version)
+            }
+            5 if was.is_none() => {
+                let (front, back) = value.split_at(value.len() / 2);
+                assert_eq!(map.append(&key, front), Ok(front.len()), "append to {n}");
+                assert_eq!(map.append(&key, back), Ok(value.len()), "append to {n}");
+                Some(version)
+            }
+            _ => {
+                let removed = map.remove_if(&key, |held| Some(held) == old.as_deref());
+                assert_eq!(removed, was.is_some(), "remove_if of {n}, {was:?}");
+                None
+            }
+        };
+        self.there[n as usize] = there;
+    }
+
     fn write(&mut self, n: u64) {
         let (map, key, was) = (self.map, key_bytes(self.key(n)), self.there[n as usize]);
         let room = "there is memory";
-        let kind = match self.rng.u8(..60) {
+        let kind = match self.rng.u8(..68) {
             0..=17 => {
                 let version = self.next(n);
                 let expected = if was.is_some() {
@@ -163,6 +223,10 @@ impl<'m> Owner<'m> {
                 assert_eq!(removed, was.is_some(), "remove of {n}, version {was:?}");
                 self.there[n as usize] = None;
                 Kind::Remove
+            }
+            60.. => {
+                self.modify(n);
+                Kind::Modify
             }
             _ => {
                 self.right("take", n, map.take(&key).as_deref());

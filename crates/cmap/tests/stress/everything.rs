@@ -8,7 +8,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{Budget, CMap};
+use cmap::{Budget, CMap, Op};
 use fastrand::Rng;
 use std::{
     ops::ControlFlow,
@@ -88,7 +88,16 @@ impl<'m> Worker<'m> {
                 map.insert_if_absent(&key, &self.value).expect(room);
                 Kind::InsertIfAbsent
             }
-            16..=17 => {
+            16 => {
+                let value = &self.value;
+                let changed = map.compute(&key, |held| {
+                    other(held.map(<[u8]>::to_vec));
+                    Op::Put(value)
+                });
+                changed.expect(room);
+                Kind::Modify
+            }
+            17 => {
                 map.remove(&key);
                 Kind::Remove
             }

@@ -10,7 +10,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::CMap;
+use cmap::{CMap, Changed, Op};
 use fastrand::Rng;
 use std::{
     collections::HashMap,
@@ -193,7 +193,18 @@ fn keys_never_removed_are_always_there() {
                     check(&value);
                     Kind::InsertSwap
                 }
-                750..=948 => {
+                // Whatever is computed from is not older than what was seen, and never absent.
+                750..=799 => {
+                    stamp(n, version).write(value_len(&mut rng), &mut value);
+                    let computed = map.compute(&key, |held| {
+                        check(held.expect("a key that is never removed"));
+                        Op::Put(&value)
+                    });
+                    assert_eq!(computed, Ok(Changed::Replaced));
+                    check(&value);
+                    Kind::Modify
+                }
+                800..=948 => {
                     stamp(n, version).write(value_len(&mut rng), &mut value);
                     map.insert(&key, &value).expect("there is memory");
                     check(&value);

@@ -20,6 +20,8 @@ pub enum Kind {
     Insert,
     InsertSwap,
     InsertIfAbsent,
+    /// Read-modify-write of all kinds, `replace` and `insert_with`.
+    Modify,
     Remove,
     Take,
     Clear,
@@ -29,7 +31,7 @@ pub enum Kind {
 }
 
 use Kind::*;
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     Get,
     GetWith,
     GetInto,
@@ -41,6 +43,7 @@ const KINDS: [Kind; 16] = [
     Insert,
     InsertSwap,
     InsertIfAbsent,
+    Modify,
     Remove,
     Take,
     Clear,

@@ -18,8 +18,16 @@ pub enum Kind {
     Insert,
     InsertSwap,
     InsertIfAbsent,
+    InsertWith,
+    Replace,
+    CompareAndSwap,
+    Compute,
+    GetOrInsertWith,
+    FetchAdd,
+    Append,
     Remove,
     Take,
+    RemoveIf,
     Clear,
     ForEach,
     TryForEach,
@@ -56,15 +64,23 @@ const READS: [Kind; 5] = [
     Kind::ContainsKey,
     Kind::ValueLen,
 ];
-const WRITES: [Kind; 6] = [
+const WRITES: [Kind; 14] = [
+    Kind::Insert,
     Kind::Insert,
     Kind::Insert,
     Kind::Insert,
     Kind::InsertSwap,
     Kind::InsertIfAbsent,
     Kind::InsertIfAbsent,
+    Kind::InsertWith,
+    Kind::Replace,
+    Kind::CompareAndSwap,
+    Kind::Compute,
+    Kind::GetOrInsertWith,
+    Kind::FetchAdd,
+    Kind::Append,
 ];
-const REMOVES: [Kind; 3] = [Kind::Remove, Kind::Remove, Kind::Take];
+const REMOVES: [Kind; 4] = [Kind::Remove, Kind::Remove, Kind::Take, Kind::RemoveIf];
 
 impl Op {
     /// So many operations; equal for equal `rng` and `reach`.

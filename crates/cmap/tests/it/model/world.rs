@@ -12,6 +12,7 @@ use std::{
 /// The whole content is compared, and the invariants are checked, after so many operations.
 const OPS_BETWEEN_CHECKS: usize = 1_000;
 
+/// Ends the check with a text where the condition does not hold.
 macro_rules! ensure {
     ($condition:expr, $($text:tt)+) => {
         if !$condition {
@@ -20,18 +21,20 @@ macro_rules! ensure {
     };
 }
 
+pub(super) use ensure;
+
 pub struct World<'m, S> {
-    map: &'m CMap<S>,
-    model: HashMap<Vec<u8>, Vec<u8>>,
+    pub(super) map: &'m CMap<S>,
+    pub(super) model: HashMap<Vec<u8>, Vec<u8>>,
     keys: &'m [Vec<u8>],
     /// Whether to hold the map's own accounts against the model too.
     accounts: bool,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     since_check: usize,
 }
 
 /// What a failure says of long bytes.
-fn brief(bytes: Option<&[u8]>) -> String {
+pub(super) fn brief(bytes: Option<&[u8]>) -> String {
     match bytes {
         None => "nothing".into(),
         Some(bytes) => format!(
@@ -144,6 +147,14 @@ impl<'m, S: BuildHasher> World<'m, S> {
                 self.read(op, key)
             }
             Kind::Insert | Kind::InsertSwap | Kind::InsertIfAbsent => self.write(op, key),
+            Kind::InsertWith
+            | Kind::Replace
+            | Kind::CompareAndSwap
+            | Kind::Compute
+            | Kind::GetOrInsertWith
+            | Kind::FetchAdd
+            | Kind::Append
+            | Kind::RemoveIf => self.modify(op, key),
             Kind::Remove => {
                 let (found, expected) = (map.remove(key), self.model.remove(key).is_some());
                 ensure!(found == expected, "{found} instead of {expected}");
