@@ -175,19 +175,7 @@ impl Index {
             copies[1] = Copied::try_new(second.shape().slots())?;
         }
         let fresh = self.make_tables(context, plan, who)?;
-        let prefix = if plan.depth == 0 {
-            0
-        } else {
-            hash & (u64::MAX << (64 - plan.depth))
-        };
-        let prefixes = [
-            prefix,
-            if plan.tables == 2 {
-                prefix ^ 1 << (64 - plan.depth)
-            } else {
-                prefix
-            },
-        ];
+        let prefixes = prefixes_of(plan, hash);
 
         // Read again what must be, outside every lock; then freeze, and see what changed meanwhile.
         let mut frozen = Frozen {
@@ -288,6 +276,8 @@ impl Index {
     ) {
         let lock = self.directory_lock.lock();
         let root = self.root(context.pin);
+        // Lower hashes first (here and in `set`): a scan that still finds the old table at its cursor then knows that all of
+        // the table after the cursor is as it was, since nobody can have written to a successor.
         for (&table, &prefix) in fresh.tables.iter().zip(prefixes) {
             // A merge may reach above the directory that held its sources.
             let holder = root.holder(prefix, context.pin);
@@ -389,6 +379,20 @@ fn side_hash(hash: u64, depth: u32, side: usize) -> u64 {
         hash
     } else {
         hash ^ 1 << (64 - depth)
+    }
+}
+
+/// The prefixes of the plan's tables at `hash`, the lower one first. If there is but one table, it stands there twice.
+fn prefixes_of(plan: Plan, hash: u64) -> [u64; 2] {
+    if plan.depth == 0 {
+        return [0; 2];
+    }
+    let prefix = hash & (u64::MAX << (64 - plan.depth));
+    let last = 1 << (64 - plan.depth);
+    match plan.tables {
+        2 if cfg!(planted_upper_half_first) => [prefix, prefix ^ last],
+        2 => [prefix & !last, prefix | last],
+        _ => [prefix; 2],
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use core::hash::{BuildHasher, Hasher};
+use core::ops::ControlFlow;
 
 use crate::base::sync::Arc;
 use crate::index::Geometry;
@@ -253,8 +254,22 @@ impl Map {
         self.0.rebuild(key)
     }
 
-    pub fn split(&self) {
-        self.0.split();
+    pub fn split(&self, key: &[u8]) {
+        self.0.split(key);
+    }
+
+    /// Keys of one byte and values of one byte, in the order in which a scan shows them.
+    pub fn scan(&self) -> Vec<(u8, u8)> {
+        let mut shown = Vec::new();
+        let mut next = Some(0);
+        while let Some(cursor) = next {
+            let scanned = self.0.scan(cursor, &mut |key: &[u8], value: &[u8]| {
+                shown.push((key[0], value[0]));
+                ControlFlow::<()>::Continue(())
+            });
+            next = scanned.continue_value().expect("nobody breaks off");
+        }
+        shown
     }
 
     pub fn merge(&self, key: &[u8]) -> bool {

@@ -39,12 +39,13 @@ impl<S: BuildHasher> Store<S> {
         })
     }
 
-    /// Splits tables until there are two at least.
-    pub(crate) fn split(&self) {
+    /// Splits the table of `key` if it is the only one.
+    pub(crate) fn split(&self, key: &[u8]) {
         let pin = self.pin();
         if let Some(generation) = self.generation.load(&pin) {
             let _ = self.with_context(&pin, |context| {
-                generation.index.reserve(context, 9, 0, usize::MAX)
+                let hash = self.hash(key);
+                generation.index.reserve(context, 9, hash, usize::MAX)
             });
         }
     }

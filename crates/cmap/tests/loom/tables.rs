@@ -75,7 +75,7 @@ fn split_against_put_and_get() {
             assert_eq!(writer.read(HIGH), Some(2), "an acknowledged put is lost");
         });
         let reader = spawn(move || reads(&reader, HIGH));
-        map.split();
+        map.split(LOW);
         join(writer);
         join(reader);
         assert_eq!((map.read(LOW), map.read(HIGH)), (Some(1), Some(2)));
@@ -88,7 +88,7 @@ fn split_against_put_and_get() {
 fn merge_against_put_and_get_in_both_halves() {
     check("merge_against_put_and_get_in_both_halves", || {
         let map = map(&[LOW, HIGH]);
-        map.split();
+        map.split(LOW);
         let (writer, reader) = (map.clone(), map.clone());
         let writer = spawn(move || {
             assert_eq!(writer.put(HIGH, 2), Some(1));
@@ -114,13 +114,31 @@ fn split_then_merge_against_insert_and_get() {
             assert!(writer.put_if_absent(LOW, 2));
             assert_eq!(writer.read(LOW), Some(2), "an acknowledged put is lost");
         });
-        map.split();
+        map.split(LOW);
         map.merge(LOW);
         let seen = [map.read(LOW), map.read(LOW)];
         assert!(seen[0].is_none() || seen[1].is_some(), "{seen:?}");
         join(writer);
         assert_eq!((map.read(LOW), map.read(HIGH)), (Some(2), Some(1)));
         assert_eq!(map.check().entries, 2);
+    });
+}
+
+/// A scan that still finds the old table for the lower half must not take it for the upper one, which has a new table by then.
+#[test]
+fn split_of_the_upper_half_against_put_and_scan() {
+    check("split_of_the_upper_half_against_put_and_scan", || {
+        let map = map(&[LOW, HIGH]);
+        let writer = map.clone();
+        let writer = spawn(move || {
+            assert_eq!(writer.put(HIGH, 2), Some(1));
+            let shown = writer.scan();
+            assert_eq!(shown, [(LOW[0], 1), (HIGH[0], 2)], "a scan is late");
+        });
+        map.split(HIGH);
+        join(writer);
+        let checked = map.check();
+        assert_eq!((checked.entries, checked.tables), (2, 2));
     });
 }
 
@@ -135,7 +153,7 @@ fn split_against_rebuild_and_reclaim() {
             other.reclaim();
             reads(&other, HIGH)
         });
-        map.split();
+        map.split(LOW);
         map.reclaim();
         reads(&map, LOW);
         join(other);
