@@ -230,11 +230,23 @@ impl Index {
         pool: &'p Pool,
         pin: &'p Pin,
     ) -> impl Iterator<Item = Location> + use<'p> {
-        // Acquire: pairs with the Release of the slot's store (Published-last).
+        self.spilled_slots(pool, pin).map(|(_, at)| at)
+    }
+
+    /// The same, each with its slot: some address that no other slot has.
+    pub(crate) fn spilled_slots<'p>(
+        &self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+    ) -> impl Iterator<Item = (*const (), Location)> + use<'p> {
         self.spill
             .tables(pool, pin)
             .flat_map(|table| table.slots())
-            .filter_map(|slot| Location::of_word(slot.load(Ordering::Acquire)))
+            .filter_map(|slot| {
+                // Acquire: pairs with the Release of the slot's store (Published-last).
+                let at = Location::of_word(slot.load(Ordering::Acquire))?;
+                Some((core::ptr::from_ref(slot).cast(), at))
+            })
     }
 
     pub(crate) fn spill_count(&self, pool: &Pool, pin: &Pin) -> usize {

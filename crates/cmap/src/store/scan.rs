@@ -100,12 +100,11 @@ impl<S: BuildHasher> Store<S> {
         f: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let range = bucket.first..=bucket.last;
+        // The chain may change while it is walked: nothing here relies on two walks being alike, but for slots in place.
         let candidates = || {
-            let entries = generation
-                .index
-                .spilled(&self.pool, pin)
-                .map(|at| self.entry(at, pin));
-            entries.filter(|entry| range.contains(&self.hash(entry.key)))
+            let slots = generation.index.spilled_slots(&self.pool, pin);
+            let entries = slots.map(|(slot, at)| (slot, self.entry(at, pin)));
+            entries.filter(|(_, entry)| range.contains(&self.hash(entry.key)))
         };
         let shown = |key: &[u8]| {
             let mut entries = bucket.entries[..bucket.count].iter().flatten();
@@ -113,9 +112,14 @@ impl<S: BuildHasher> Store<S> {
         };
         // A key that was removed and came back while we looked may stand here twice, or have been shown.
         let mut spilled = Vec::new();
-        if spilled.try_reserve(candidates().count()).is_ok() {
-            let room = spilled.capacity();
-            spilled.extend(candidates().take(room));
+        let is_listed = candidates().all(|(_, entry)| {
+            let has_room = spilled.try_reserve(1).is_ok();
+            if has_room {
+                spilled.push(entry);
+            }
+            has_room
+        });
+        if is_listed {
             spilled.sort_unstable_by_key(|entry| entry.key);
             spilled.dedup_by_key(|entry| entry.key);
             for entry in spilled.iter().filter(|entry| !shown(entry.key)) {
@@ -123,9 +127,10 @@ impl<S: BuildHasher> Store<S> {
             }
             return ControlFlow::Continue(());
         }
-        // Without memory for a list: each against all before it.
-        for (n, entry) in candidates().enumerate() {
-            let is_first = candidates().take(n).all(|before| before.key != entry.key);
+        // Without memory for a list: each against all in slots before its own, which it keeps while it is there.
+        for (slot, entry) in candidates() {
+            let mut before = candidates().take_while(|&(before, _)| before != slot);
+            let is_first = before.all(|(_, before)| before.key != entry.key);
             if is_first && !shown(entry.key) {
                 f(entry.key, entry.value)?;
             }
