@@ -347,7 +347,10 @@ impl<'p> Table<'p> {
 /// Which slots of a line look as wanted, one bit each. Each slot is read at some instant during the call; a match must be read
 /// again, since this orders nothing.
 #[inline]
-#[cfg(all(target_arch = "x86_64", not(cmap_loom), not(cmap_tsan), not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    not(any(cmap_loom, cmap_tsan, cmap_asan, miri))
+))]
 pub(super) fn matching(line: &Line, want: Want) -> u32 {
     use core::arch::x86_64::_mm_set1_epi32;
     let (mask, bits) = want.upper_halves();
@@ -388,7 +391,10 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
 }
 
 #[inline]
-#[cfg(not(all(target_arch = "x86_64", not(cmap_loom), not(cmap_tsan), not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    not(any(cmap_loom, cmap_tsan, cmap_asan, miri))
+)))]
 pub(super) fn matching(line: &Line, want: Want) -> u32 {
     let mut found = 0;
     for (n, slot) in line.iter().enumerate() {

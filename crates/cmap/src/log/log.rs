@@ -139,7 +139,7 @@ impl Log {
                 Entry {
                     key,
                     value,
-                    bytes: all.len().next_multiple_of(GRANULE),
+                    bytes: entry::space(all.len()),
                 }
             }
             Record::Pad { .. } => {
@@ -163,7 +163,8 @@ impl Log {
         if key_len != key.len() {
             return None;
         }
-        let all = pool.arena().bytes(at, header + key_len + value_len, pin);
+        let len = header + key_len + value_len + usize::from(cfg!(planted_entry_end));
+        let all = pool.arena().bytes(at, len, pin);
         let (own, value) = all[header..].split_at(key_len);
         entry::same(own, key).then_some(value)
     }
@@ -201,7 +202,8 @@ impl Log {
         match Self::record_in_walk(pool, at, pin) {
             Record::Entry { header, key, value } => Head {
                 key: &pool.arena().bytes(at, header + key, pin)[header..],
-                bytes: (header + key + value).next_multiple_of(GRANULE),
+                len: header + key + value,
+                bytes: entry::space(header + key + value),
             },
             Record::Pad { .. } => unreachable!("a walk showed a pad at {at:?}"),
         }
@@ -222,8 +224,8 @@ impl Log {
     ) -> Result<(Appended, usize), Refused> {
         let mut header = [0; entry::HEADER_BYTES_MAX];
         let header_len = entry::encode(key.len(), value_len, &mut header);
-        let bytes = (header_len + key.len() + value_len).next_multiple_of(GRANULE);
-        let appended = self.reserve(pool, keeper, who, bytes, |at| {
+        let len = header_len + key.len() + value_len;
+        let appended = self.reserve(pool, keeper, who, len, |at| {
             pool.arena().write(at, &header[..header_len]);
             pool.arena().write(at + header_len, key);
         })?;
@@ -231,30 +233,37 @@ impl Log {
         Ok((appended, value_at))
     }
 
-    /// Appends a copy of the entry at `from`.
+    /// Appends a copy of the entry of `len` bytes at `from`.
     pub(crate) fn append_copy(
         &self,
         pool: &Pool,
         keeper: &impl Keeper,
         from: Location,
-        bytes: usize,
+        len: usize,
         pin: &Pin,
     ) -> Result<Appended, Refused> {
-        self.reserve(pool, keeper, Who::Compactor, bytes, |at| {
-            pool.arena().copy(from, Location::at(at), bytes, pin);
+        self.reserve(pool, keeper, Who::Compactor, len, |at| {
+            pool.arena().copy(from, Location::at(at), len, pin);
         })
     }
 
-    /// Finds space and has its head written, so that what is before a lane's cursor can always be walked.
+    /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be
+    /// walked.
     #[inline]
     fn reserve(
         &self,
         pool: &Pool,
         keeper: &impl Keeper,
         who: Who,
-        bytes: usize,
+        len: usize,
         write_head: impl FnOnce(usize),
     ) -> Result<Appended, Refused> {
+        let bytes = entry::space(len);
+        let write_head = |at| {
+            // A reader looks at a granule first.
+            pool.arena().dealt(at, len.max(GRANULE));
+            write_head(at);
+        };
         if bytes > pool.config().entry_bytes_max {
             return self.reserve_extent(pool, keeper, who, bytes, write_head);
         }
@@ -474,6 +483,7 @@ impl Log {
     /// Turns the unused rest of a stretch into a pad.
     pub(super) fn close(&self, pool: &Pool, keeper: &impl Keeper, stretch: Stretch) {
         if stretch.room() > 0 {
+            pool.arena().dealt(stretch.cursor, GRANULE);
             pool.arena()
                 .write(stretch.cursor, &entry::encode_pad(stretch.room()));
         }
@@ -566,6 +576,7 @@ impl Log {
                 .stretch()
                 .filter(|s| s.chunk == chunk && s.cursor == start + appended.bytes);
             if last.is_some() {
+                pool.arena().gone(start, appended.bytes);
                 lane.move_cursor(start);
                 return;
             }

@@ -193,9 +193,26 @@ mod real {
             unsafe { &*from }
         }
 
-        /// What lies in `offset..offset + len` was given back. Only a checker cares.
+        /// `offset..offset + len` was dealt out: exactly these bytes may be used. Only a checker cares.
         #[inline]
-        pub(crate) fn gone(&self, _offset: usize, _len: usize) {}
+        pub(crate) fn dealt(&self, _offset: usize, _len: usize) {
+            #[cfg(cmap_asan)]
+            super::poison::lift(self.at(_offset, _len), _len);
+        }
+
+        /// What lies in `offset..offset + len` was given back, or is new: nobody may use it. Only a checker cares.
+        #[inline]
+        pub(crate) fn gone(&self, _offset: usize, _len: usize) {
+            #[cfg(cmap_asan)]
+            super::poison::lay(self.at(_offset, _len), _len);
+        }
+
+        /// Has memory put behind a chunk that nobody has.
+        pub(crate) fn touch(&self, offset: usize, len: usize) {
+            self.dealt(offset, len);
+            self.range.touch(offset, len);
+            self.gone(offset, len);
+        }
 
         /// Asks the processor for the line at `at`.
         #[inline]
@@ -226,6 +243,28 @@ fn prefetch(line: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;
+}
+
+/// Bytes that AddressSanitizer reports every use of.
+#[cfg(cmap_asan)]
+mod poison {
+    use core::ffi::c_void;
+
+    // SAFETY: as the sanitizer's `asan_interface.h` declares them.
+    unsafe extern "C" {
+        fn __asan_poison_memory_region(from: *const c_void, len: usize);
+        fn __asan_unpoison_memory_region(from: *const c_void, len: usize);
+    }
+
+    pub(super) fn lay(from: *mut u8, len: usize) {
+        // SAFETY: it changes the sanitizer's own notes only.
+        unsafe { __asan_poison_memory_region(from.cast(), len) };
+    }
+
+    pub(super) fn lift(from: *mut u8, len: usize) {
+        // SAFETY: as above.
+        unsafe { __asan_unpoison_memory_region(from.cast(), len) };
+    }
 }
 
 #[cfg(cmap_loom)]
@@ -407,6 +446,8 @@ mod model {
             let lines: &[Line] = unsafe { block.as_ref() };
             &lines[..count]
         }
+
+        pub(crate) fn dealt(&self, _offset: usize, _len: usize) {}
 
         /// What lies in `offset..offset + len` is given back: it is overwritten, and never found again.
         pub(crate) fn gone(&self, offset: usize, len: usize) {

@@ -320,6 +320,7 @@ impl Pool {
             if _huge {
                 self.arena.range().advise_huge(_offset, len);
             }
+            self.arena.gone(_offset, len);
         }
         Ok(())
     }
@@ -484,6 +485,7 @@ impl Pool {
         };
         drop(state);
         let at = Location::at(self.chunk_start(id) + first * self.unit_bytes());
+        self.arena.dealt(at.offset(), lines * size_of::<Line>());
         self.arena.zero_lines(at, lines);
         Ok(at)
     }
@@ -585,7 +587,7 @@ impl Pool {
                     drop(state);
                     // Nobody else has it, so nobody waits while its pages are made.
                     #[cfg(not(cmap_loom))]
-                    self.arena.range().touch(id as usize * chunk, chunk);
+                    self.arena.touch(id as usize * chunk, chunk);
                     let mut state = self.state.lock();
                     let side = self.side_of(id);
                     self.push(&mut state.resident[side], id);

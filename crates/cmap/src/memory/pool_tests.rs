@@ -90,10 +90,12 @@ fn extents_charge_pages_and_come_back_empty() {
         pool.usage().in_use,
         100_000usize.next_multiple_of(os::page_size())
     );
+    pool.arena().dealt(at.offset(), 6);
     pool.arena().write(at.offset(), b"secret");
     pool.give_extent(at, 100_000, &Quiesced::assert());
     assert_eq!(pool.usage().in_use, 0);
     let again = pool.take_extent(200_000, Who::Writer).expect("extent");
+    pool.arena().dealt(again.offset(), 6);
     assert_eq!(pool.arena().bytes(again, 6, &pin), [0; 6]);
     assert!(matches!(
         pool.take_extent(2 << 20, Who::Writer),

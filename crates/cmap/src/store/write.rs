@@ -343,9 +343,14 @@ impl<S: BuildHasher> Store<S> {
             return Ok(false);
         }
         interleave::point();
+        let len = if cfg!(planted_copy_past_end) {
+            entry.bytes
+        } else {
+            entry.len
+        };
         let appended = generation
             .log
-            .append_copy(&self.pool, self, from, entry.bytes, pin)?;
+            .append_copy(&self.pool, self, from, len, pin)?;
         let mut unpublished = Unpublished {
             store: self,
             generation,

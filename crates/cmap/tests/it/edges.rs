@@ -179,6 +179,7 @@ fn values_borrowed_from_the_map_itself() {
 }
 
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn a_hundred_entries_add_at_most_32_kib() {
     alone("edges::a_hundred_entries_add_at_most_32_kib", || {
         drop(CMap::new());
@@ -200,6 +201,7 @@ fn a_hundred_entries_add_at_most_32_kib() {
 }
 
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn sixteen_threads_with_an_entry_each_add_at_most_4_mib() {
     alone(
         "edges::sixteen_threads_with_an_entry_each_add_at_most_4_mib",
@@ -234,6 +236,7 @@ fn sixteen_threads_with_an_entry_each_add_at_most_4_mib() {
 }
 
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn ten_thousand_small_maps_add_at_most_320_mib() {
     alone("edges::ten_thousand_small_maps_add_at_most_320_mib", || {
         drop(CMap::new());
@@ -261,6 +264,7 @@ fn ten_thousand_small_maps_add_at_most_320_mib() {
 }
 
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn drop_and_clear_give_memory_back() {
     alone("edges::drop_and_clear_give_memory_back", || {
         drop(CMap::new());

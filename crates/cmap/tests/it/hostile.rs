@@ -123,6 +123,7 @@ fn hashes_that_share_their_top_bits() {
 
 /// The index stays within bounds however many keys share one hash: no endless growth.
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn one_hash_costs_at_most_32_bytes_an_entry() {
     let map = CMap::builder().hasher(OneHash).build().expect("a map");
     for n in 0..2_000 {

@@ -267,6 +267,7 @@ fn nothing_is_refused_within_the_promise() {
 }
 
 #[test]
+#[cfg(not(cmap_asan))] // which needs memory of its own
 fn resident_memory_stays_below_the_limit() {
     alone("limits::resident_memory_stays_below_the_limit", || {
         let limit = 32 * MIB;

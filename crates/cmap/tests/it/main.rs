@@ -1,5 +1,6 @@
 //! The map as its users see it, in one binary: against a model, under limits, pins and hostile hashers, and at the edges.
 
+#![cfg_attr(cmap_asan, allow(unused_imports))]
 #[path = "../common/mod.rs"]
 mod common;
 
