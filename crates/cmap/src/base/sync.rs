@@ -1,7 +1,9 @@
 //! Atomics, locks and waiting, from std or from loom (`--cfg cmap_loom`).
 //!
 //! Everything that two threads share goes through this file, so that a model checker can stand in for the machine.
-//! Under `--cfg cmap_tsan` the mutex is our own: ThreadSanitizer reports std's, whose code it does not see.
+//! Under `--cfg cmap_tsan` a mutex has a word of its own beside std's: ThreadSanitizer does not see what happens inside of
+//! std, and would report whatever a mutex orders. What std orders besides (the last drop of an `Arc`, the first use of a
+//! `OnceLock`), its scenarios leave to one thread.
 
 #[cfg(not(cmap_loom))]
 pub(crate) use std::sync::{
@@ -56,9 +58,78 @@ impl<T> core::fmt::Debug for Mutex<T> {
     }
 }
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_tsan)))]
 mod imp {
     pub(crate) use std::sync::{Mutex, MutexGuard as Guard};
+}
+
+#[cfg(cmap_tsan)]
+mod imp {
+    use super::{AtomicU32, Ordering};
+    use core::ops::{Deref, DerefMut};
+    use std::sync::{LockResult, MutexGuard, PoisonError, TryLockError, TryLockResult};
+
+    pub(crate) struct Mutex<T> {
+        lock: std::sync::Mutex<T>,
+        /// Stored before each unlocking, loaded after each locking.
+        seen: AtomicU32,
+    }
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self {
+                lock: std::sync::Mutex::new(value),
+                seen: AtomicU32::new(0),
+            }
+        }
+
+        pub(crate) fn lock(&self) -> LockResult<Guard<'_, T>> {
+            let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(self.hold(guard))
+        }
+
+        pub(crate) fn try_lock(&self) -> TryLockResult<Guard<'_, T>> {
+            match self.lock.try_lock() {
+                Ok(guard) => Ok(self.hold(guard)),
+                Err(TryLockError::Poisoned(poisoned)) => Ok(self.hold(poisoned.into_inner())),
+                Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            }
+        }
+
+        fn hold<'m>(&'m self, guard: MutexGuard<'m, T>) -> Guard<'m, T> {
+            // Acquire: pairs with the Release in `Guard::drop`.
+            self.seen.load(Ordering::Acquire);
+            Guard {
+                guard,
+                seen: &self.seen,
+            }
+        }
+    }
+
+    pub(crate) struct Guard<'m, T> {
+        guard: MutexGuard<'m, T>,
+        seen: &'m AtomicU32,
+    }
+
+    impl<T> Deref for Guard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.guard
+        }
+    }
+
+    impl<T> DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.guard
+        }
+    }
+
+    impl<T> Drop for Guard<'_, T> {
+        fn drop(&mut self) {
+            // Release: pairs with the Acquire in `hold`. The mutex is unlocked after this.
+            self.seen.store(0, Ordering::Release);
+        }
+    }
 }
 
 #[cfg(cmap_loom)]

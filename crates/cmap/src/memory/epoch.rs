@@ -249,11 +249,11 @@ impl Domain {
     fn barrier_after_pin(&self) {
         #[cfg(planted_no_barrier_after_pin)]
         return;
-        #[cfg(all(cmap_tsan, not(planted_no_barrier_after_pin)))]
-        // SeqCst, AcqRel in effect: ThreadSanitizer knows no fences; a read-modify-write of the epoch orders as well.
-        self.epoch.fetch_add(0, Ordering::SeqCst);
-        #[cfg(all(not(cmap_tsan), not(planted_no_barrier_after_pin)))]
-        if cfg!(not(cmap_loom)) && os::asymmetric() {
+        #[cfg(not(planted_no_barrier_after_pin))]
+        if cfg!(cmap_tsan) {
+            // SeqCst, AcqRel in effect: ThreadSanitizer knows no fences; a read-modify-write of the epoch orders as well.
+            self.epoch.fetch_add(0, Ordering::SeqCst);
+        } else if cfg!(not(cmap_loom)) && os::asymmetric() {
             // The barrier itself is made by `stamp`; here the compiler must merely keep the order.
             compiler_fence(Ordering::SeqCst);
         } else {
