@@ -45,7 +45,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
         ));
     }
 
-    let progress = Progress::new();
+    let progress = Progress::at_terminal();
     let options = Options {
         header: args.header,
         limit: args.limit,

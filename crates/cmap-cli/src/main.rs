@@ -1,47 +1,7 @@
-//! The program `cmap`: it shows what the map CMap saves on the data of whoever runs it.
-//!
-//! `cmap compare` (module [`compare`]) reads the input once into a packed file, then starts one process per
-//! [`store`] on this same executable (module [`child`]), and lays what they measured side by side (module [`report`]).
-//!
-//! ```text
-//! args -> compare -> input  -> packed (a file without a name)
-//!                 -> estimate, runner -> [ child: packed -> store, pass by pass ]   one process per store
-//!                 -> report: table, verdict, json
-//! ```
-
-#![deny(unsafe_code)]
-
-mod args;
-mod child;
-mod compare;
-mod estimate;
-mod failure;
-mod input;
-mod interrupt;
-mod memory;
-mod output;
-mod packed;
-mod progress;
-mod report;
-mod runner;
-mod store;
+//! The program `cmap`: see the library beside it.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
-
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        Command::Compare(args) => compare::run(&args),
-        Command::MeasureStore(args) => child::run(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::complain(&failure);
-            ExitCode::from(failure.status())
-        }
-    }
+    cmap_cli::main()
 }

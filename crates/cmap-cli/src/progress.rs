@@ -21,7 +21,7 @@ pub struct Progress {
 
 impl Progress {
     /// For the person at the terminal, if there is one.
-    pub fn new() -> Self {
+    pub fn at_terminal() -> Self {
         if !io::stderr().is_terminal() {
             return Self::hidden();
         }

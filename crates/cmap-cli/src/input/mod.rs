@@ -7,7 +7,7 @@ mod walk;
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -99,21 +99,11 @@ pub fn read(source: &Source, options: Options, progress: &Progress) -> Result<In
             source.name()
         )));
     }
-    let mut sink = Sink {
-        writer: Writer::create().map_err(Failure::temporary)?,
-        limit: options.limit.unwrap_or(u64::MAX),
-        progress,
-    };
-    let mut skipped = 0;
-    match source {
+    let input = match source {
         Source::Stdin => {
             progress.reading(None);
-            tsv::read(
-                BufReader::with_capacity(BUFFER_BYTES, io::stdin()),
-                "standard input",
-                options.header,
-                &mut sink,
-            )?;
+            let lines = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
+            read_lines(lines, "standard input", options, progress)?
         }
         Source::File(path) => {
             let file = File::open(path).map_err(|error| unreadable(path, error))?;
@@ -123,25 +113,34 @@ pub fn read(source: &Source, options: Options, progress: &Progress) -> Result<In
                 .filter(fs::Metadata::is_file)
                 .map(|found| found.len());
             progress.reading(bytes.filter(|_| options.limit.is_none()));
-            tsv::read(
-                BufReader::with_capacity(BUFFER_BYTES, file),
-                &source.name(),
-                options.header,
-                &mut sink,
-            )?;
+            let lines = BufReader::with_capacity(BUFFER_BYTES, file);
+            read_lines(lines, &source.name(), options, progress)?
         }
         Source::Dir { path, .. } => {
             progress.reading(None);
-            skipped = walk::read(path, &mut sink)?;
+            let mut sink = Sink::new(options, progress)?;
+            let skipped = walk::read(path, &mut sink)?;
+            sink.finish(skipped)?
         }
-    }
-    let packed = sink.writer.finish().map_err(Failure::temporary)?;
-    if packed.totals().entries == 0 {
+    };
+    if input.packed.totals().entries == 0 {
         return Err(Failure::NoEntries {
             source_name: source.name(),
         });
     }
-    Ok(Input { packed, skipped })
+    Ok(input)
+}
+
+/// Parses tab-separated lines into a packed file, which may be left without an entry. `name` is for messages.
+pub fn read_lines(
+    lines: impl BufRead,
+    name: &str,
+    options: Options,
+    progress: &Progress,
+) -> Result<Input, Failure> {
+    let mut sink = Sink::new(options, progress)?;
+    tsv::read(lines, name, options.header, &mut sink)?;
+    sink.finish(0)
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {
@@ -158,7 +157,20 @@ pub struct Sink<'p> {
     progress: &'p Progress,
 }
 
-impl Sink<'_> {
+impl<'p> Sink<'p> {
+    fn new(options: Options, progress: &'p Progress) -> Result<Self, Failure> {
+        Ok(Self {
+            writer: Writer::create().map_err(Failure::temporary)?,
+            limit: options.limit.unwrap_or(u64::MAX),
+            progress,
+        })
+    }
+
+    fn finish(self, skipped: u64) -> Result<Input, Failure> {
+        let packed = self.writer.finish().map_err(Failure::temporary)?;
+        Ok(Input { packed, skipped })
+    }
+
     /// Whether it wants no more.
     fn is_full(&self) -> bool {
         self.writer.pushed() >= self.limit
