@@ -80,13 +80,17 @@ pub(crate) fn of_key<S: BuildHasher>(state: &S, key: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// A schedule is played again in another process, where hashes must be the same.
+#[cfg(cmap_shuttle)]
+use foldhash::quality::FixedState as Keyed;
+#[cfg(not(cmap_shuttle))]
+use foldhash::quality::RandomState as Keyed;
+
 /// The second hash, keyed by the process and independent of the map's hasher: what tells apart keys of equal first hash.
 #[inline]
 pub(crate) fn second(key: &[u8]) -> u64 {
-    static SECOND: std::sync::OnceLock<foldhash::quality::RandomState> = std::sync::OnceLock::new();
-    let mut hasher = SECOND
-        .get_or_init(foldhash::quality::RandomState::default)
-        .build_hasher();
+    static SECOND: std::sync::OnceLock<Keyed> = std::sync::OnceLock::new();
+    let mut hasher = SECOND.get_or_init(Keyed::default).build_hasher();
     hasher.write(key);
     hasher.finish()
 }

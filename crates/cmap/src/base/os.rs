@@ -8,13 +8,13 @@
 //! - **Inside**: every offset and length handed to the system is checked against `len` first.
 
 #![allow(unsafe_code)]
-// loom brings memory of its own.
-#![cfg_attr(cmap_loom, allow(dead_code))]
+// Model checkers bring memory of their own.
+#![cfg_attr(any(cmap_loom, cmap_shuttle), allow(dead_code))]
 
 use core::ptr::NonNull;
 use std::io;
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use super::sync::{AtomicBool, Ordering};
 
 /// A range of addresses that belongs to this process alone. Dropping it unmaps it.
@@ -199,23 +199,26 @@ pub(crate) fn cores() -> usize {
 
 /// Whether pins may use a compiler barrier only, because [`heavy_barrier`] makes every thread's stores visible.
 #[inline]
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 pub(crate) fn asymmetric() -> bool {
     // Relaxed: set once in `register_barrier`, before the first pin of the thread that made the first map; a thread that
     // reads the old `false` uses the full fence, which is right too.
     ASYMMETRIC.load(Ordering::Relaxed)
 }
 
-/// loom knows no barrier but its own fence.
-#[cfg(cmap_loom)]
+/// Model checkers know no barrier but a fence.
+#[cfg(any(cmap_loom, cmap_shuttle))]
 pub(crate) fn asymmetric() -> bool {
     false
 }
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
-#[cfg(all(target_os = "linux", not(any(cmap_portable, cmap_tsan, cmap_loom))))]
+#[cfg(all(
+    target_os = "linux",
+    not(any(cmap_portable, cmap_tsan, cmap_loom, cmap_shuttle))
+))]
 mod membarrier {
     use super::{ASYMMETRIC, AtomicBool, Ordering};
 
@@ -261,7 +264,10 @@ mod membarrier {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(any(cmap_portable, cmap_tsan, cmap_loom)))))]
+#[cfg(not(all(
+    target_os = "linux",
+    not(any(cmap_portable, cmap_tsan, cmap_loom, cmap_shuttle))
+)))]
 mod membarrier {
     pub(crate) fn register() {}
     pub(crate) fn barrier() {}

@@ -1,11 +1,11 @@
-//! Atomics, locks and waiting, from std or from loom (`--cfg cmap_loom`).
+//! Atomics, locks, threads, time and waiting, from std, from loom (`--cfg cmap_loom`) or from shuttle (`--cfg cmap_shuttle`).
 //!
 //! Everything that two threads share goes through this file, so that a model checker can stand in for the machine.
 //! Under `--cfg cmap_tsan` a mutex has a word of its own beside std's: ThreadSanitizer does not see what happens inside of
 //! std, and would report whatever a mutex orders. What std orders besides (the last drop of an `Arc`, the first use of a
 //! `OnceLock`), its scenarios leave to one thread.
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 pub(crate) use std::sync::{
     Arc,
     atomic::{
@@ -14,6 +14,20 @@ pub(crate) use std::sync::{
 };
 
 pub(crate) use core::sync::atomic::compiler_fence;
+
+#[cfg(cmap_shuttle)]
+pub(crate) use steps::{
+    Arc, AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Instant, Ordering,
+    fence, step,
+};
+
+#[cfg(not(cmap_shuttle))]
+pub(crate) use std::time::Instant;
+
+/// Where another thread may go on, if shuttle plays them. Atomics and locks are steps by themselves; memory that is read or
+/// written as such needs one.
+#[cfg(cmap_loom)]
+pub(crate) fn step() {}
 
 #[cfg(cmap_loom)]
 pub(crate) use loom::sync::{
@@ -58,7 +72,7 @@ impl<T> core::fmt::Debug for Mutex<T> {
     }
 }
 
-#[cfg(not(any(cmap_loom, cmap_tsan)))]
+#[cfg(not(any(cmap_loom, cmap_shuttle, cmap_tsan)))]
 mod imp {
     pub(crate) use std::sync::{Mutex, MutexGuard as Guard};
 }
@@ -132,6 +146,11 @@ mod imp {
     }
 }
 
+#[cfg(cmap_shuttle)]
+mod imp {
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard as Guard};
+}
+
 #[cfg(cmap_loom)]
 mod imp {
     pub(crate) use loom::sync::{Mutex, MutexGuard as Guard};
@@ -149,7 +168,7 @@ impl Backoff {
         Self { steps: 0 }
     }
 
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(crate) fn wait(&mut self) {
         const SPINS: u32 = 100;
         const YIELDS: u32 = 10;
@@ -165,26 +184,45 @@ impl Backoff {
         self.steps = self.steps.saturating_add(1);
     }
 
-    #[cfg(cmap_loom)]
+    #[cfg(any(cmap_loom, cmap_shuttle))]
     pub(crate) fn wait(&mut self) {
         self.steps += 1;
-        loom::thread::yield_now();
+        let_others_go_on();
     }
 }
 
+#[cfg(cmap_loom)]
+use loom::thread::yield_now as let_others_go_on;
+#[cfg(cmap_shuttle)]
+use shuttle::thread::yield_now as let_others_go_on;
+
 /// Lets other threads go on for a while.
 pub(crate) fn rest(time: std::time::Duration) {
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     std::thread::sleep(time);
-    #[cfg(cmap_loom)]
+    #[cfg(any(cmap_loom, cmap_shuttle))]
     {
         let _ = time;
-        loom::thread::yield_now();
+        let_others_go_on();
+    }
+}
+
+/// Threads of our own.
+pub(crate) mod thread {
+    #[cfg(cmap_shuttle)]
+    pub(crate) use shuttle::thread::{Builder, JoinHandle};
+    #[cfg(not(cmap_shuttle))]
+    pub(crate) use std::thread::{Builder, JoinHandle, park_timeout};
+
+    /// shuttle does not model time: its own waits to be woken for ever.
+    #[cfg(cmap_shuttle)]
+    pub(crate) fn park_timeout(time: std::time::Duration) {
+        super::rest(time);
     }
 }
 
 /// A small number that differs between threads as far as possible: which lane and which counters a thread prefers.
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 #[inline]
 pub(crate) fn thread_hint() -> usize {
     use std::cell::Cell;
@@ -202,4 +240,106 @@ pub(crate) fn thread_hint() -> usize {
 #[cfg(cmap_loom)]
 pub(crate) fn thread_hint() -> usize {
     0
+}
+
+#[cfg(cmap_shuttle)]
+pub(crate) fn thread_hint() -> usize {
+    shuttle::current::me().into()
+}
+
+/// The machine as shuttle plays it: std's atomics, of which every operation is a step.
+///
+/// shuttle plays one thread at a time, in sequential consistency, so every order is as good, and a fence is nothing. Its own
+/// atomics are fifteen times as large and hash the place where they are made; a map has thousands of them.
+#[cfg(cmap_shuttle)]
+mod steps {
+    use std::sync::atomic;
+    use std::time::Duration;
+
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::Ordering;
+
+    pub(crate) fn step() {
+        // It does not sleep: this is shuttle's plain step.
+        shuttle::thread::sleep(Duration::ZERO);
+    }
+
+    pub(crate) fn fence(_: Ordering) {}
+
+    macro_rules! stepped {
+        ($name:ident $(<$of:ident>)?, $value:ty $(, $change:ident)*) => {
+            #[derive(Debug)]
+            pub(crate) struct $name $(<$of>)? (atomic::$name $(<$of>)?);
+
+            #[allow(dead_code)]
+            impl $(<$of>)? $name $(<$of>)? {
+                pub(crate) const fn new(value: $value) -> Self {
+                    Self(atomic::$name::new(value))
+                }
+
+                pub(crate) fn load(&self, _: Ordering) -> $value {
+                    step();
+                    self.0.load(Ordering::Relaxed)
+                }
+
+                pub(crate) fn store(&self, value: $value, _: Ordering) {
+                    step();
+                    self.0.store(value, Ordering::Relaxed);
+                }
+
+                pub(crate) fn swap(&self, value: $value, _: Ordering) -> $value {
+                    step();
+                    self.0.swap(value, Ordering::Relaxed)
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    _: Ordering,
+                    _: Ordering,
+                ) -> Result<$value, $value> {
+                    step();
+                    self.0.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed)
+                }
+
+                $(pub(crate) fn $change(&self, value: $value, _: Ordering) -> $value {
+                    step();
+                    self.0.$change(value, Ordering::Relaxed)
+                })*
+
+                /// As loom's: for the only owner.
+                pub(crate) fn with_mut<R>(&mut self, f: impl FnOnce(&mut $value) -> R) -> R {
+                    f(self.0.get_mut())
+                }
+            }
+        };
+    }
+
+    stepped!(AtomicBool, bool);
+    stepped!(AtomicPtr<T>, *mut T);
+    stepped!(AtomicI64, i64, fetch_add, fetch_sub);
+    stepped!(AtomicU32, u32, fetch_add, fetch_sub);
+    stepped!(AtomicU64, u64, fetch_add, fetch_sub);
+    stepped!(AtomicUsize, usize, fetch_add, fetch_sub);
+
+    impl Default for AtomicU64 {
+        fn default() -> Self {
+            Self::new(0)
+        }
+    }
+
+    /// Time as the schedule has it, so that it can be played again: a microsecond a step.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Instant(usize);
+
+    impl Instant {
+        pub(crate) fn now() -> Self {
+            Self(shuttle::current::context_switches())
+        }
+
+        pub(crate) fn elapsed(self) -> Duration {
+            Duration::from_micros((shuttle::current::context_switches() - self.0) as u64)
+        }
+    }
 }

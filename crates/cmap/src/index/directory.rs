@@ -180,7 +180,7 @@ impl Directory {
     }
 }
 
-#[cfg(all(test, not(cmap_loom)))]
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
 mod tests {
     use super::super::shape::Shape;
     use super::*;

@@ -75,7 +75,7 @@ impl Want {
 
     /// The upper halves of mask and bits: all that a look needs.
     #[inline]
-    #[cfg_attr(any(cmap_loom, cmap_tsan, cmap_asan), allow(dead_code))]
+    #[allow(dead_code, reason = "the look that is not in assembly does without")]
     pub(super) fn upper_halves(self) -> (u32, u32) {
         debug_assert!((self.mask | self.bits) as u32 == 0);
         ((self.mask >> 32) as u32, (self.bits >> 32) as u32)

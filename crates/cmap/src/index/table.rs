@@ -349,7 +349,7 @@ impl<'p> Table<'p> {
 #[inline]
 #[cfg(all(
     target_arch = "x86_64",
-    not(any(cmap_loom, cmap_tsan, cmap_asan, miri))
+    not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
 ))]
 pub(super) fn matching(line: &Line, want: Want) -> u32 {
     use core::arch::x86_64::_mm_set1_epi32;
@@ -393,7 +393,7 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
 #[inline]
 #[cfg(not(all(
     target_arch = "x86_64",
-    not(any(cmap_loom, cmap_tsan, cmap_asan, miri))
+    not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
 )))]
 pub(super) fn matching(line: &Line, want: Want) -> u32 {
     let mut found = 0;
@@ -426,7 +426,7 @@ impl Drop for Structural<'_> {
     }
 }
 
-#[cfg(all(test, not(cmap_loom)))]
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
 mod tests {
     use super::*;
 

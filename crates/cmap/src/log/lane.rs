@@ -134,7 +134,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-#[cfg(all(test, not(cmap_loom)))]
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
 mod tests {
     use super::*;
 

@@ -145,7 +145,11 @@ impl<S> Builder<S> {
         {
             return invalid("max_dead_ratio", "must be from 0.02 to 0.5");
         }
-        if self.max_bytes.is_some_and(|max| max < MAX_BYTES_MIN) {
+        let has_small_chunks = self.tiny.is_some();
+        if self
+            .max_bytes
+            .is_some_and(|max| max < MAX_BYTES_MIN && !has_small_chunks)
+        {
             return invalid("max_bytes", "must be at least 16 MiB");
         }
         if self.max_bytes.is_some() && self.pool.is_some() {
@@ -240,6 +244,11 @@ fn tiny_pool(geometry: Geometry, max_bytes: Option<usize>) -> Config {
         max_bytes,
         keep_free: None,
         huge_pages: false,
-        address_space: 256 << 20,
+        // Model checkers lay out every chunk's descriptor beforehand.
+        address_space: if cfg!(any(cmap_loom, cmap_shuttle)) {
+            1 << 20
+        } else {
+            256 << 20
+        },
     }
 }

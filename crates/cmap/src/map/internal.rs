@@ -5,7 +5,7 @@ use core::hash::BuildHasher;
 
 use super::builder::Builder;
 use super::cmap::CMap;
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use super::pinned::Pinned;
 use crate::base::interleave;
 use crate::index::Geometry;
@@ -15,6 +15,12 @@ pub use crate::store::Checked;
 #[cfg(cmap_loom)]
 #[path = "model.rs"]
 pub mod loom;
+
+/// Ends what shuttle plays: all threads but the one that asks are joined, and all maps are dropped.
+#[cfg(cmap_shuttle)]
+pub fn end() {
+    crate::memory::empty_graveyard();
+}
 
 /// A map in which the rare is frequent: chunks of 4 KiB, tables of 8 slots, compaction all the time, extents from 512
 /// bytes on, a pool of its own.
@@ -39,7 +45,7 @@ pub fn interleave(seed: u64) {
 /// How many grace periods old the chunk is in which `value` lies, which `pinned` found and is not empty: 0 in use, 1 retired while
 /// the pin was held, 2 *Pinned-stays* is broken. `None` for a large value, which lies in no chunk. Of a map that shares its pool
 /// with no other.
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 pub fn age<S: BuildHasher>(pinned: &Pinned<'_, S>, value: &[u8]) -> Option<usize> {
     pinned.age(value)
 }

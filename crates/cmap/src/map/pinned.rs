@@ -60,7 +60,7 @@ impl<'m, S: BuildHasher> Pinned<'m, S> {
     }
 
     /// See `internal::age`.
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(super) fn age(&self, value: &[u8]) -> Option<usize> {
         self.store.pool().age(value, &self.pin)
     }

@@ -181,10 +181,12 @@ impl ChunkPool {
 /// The process's pool. After a fork the child gets one of its own. If the system refuses the range, the pool has none and
 /// refuses everything, until a later map tries again. No lock is held: a child forked meanwhile could never take it.
 pub(super) fn process_pool() -> Arc<Pool> {
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     static POOL: Shared<Arc<Pool>> = Shared::empty();
     #[cfg(cmap_loom)]
     loom::lazy_static! { static ref POOL: Shared<Arc<Pool>> = Shared::empty(); }
+    #[cfg(cmap_shuttle)]
+    shuttle::lazy_static! { static ref POOL: Shared<Arc<Pool>> = Shared::empty(); }
     let pin = domain().pin(Tag::fresh(domain()));
     let usable = || {
         POOL.load(&pin)

@@ -1,11 +1,13 @@
 //! The maintenance thread of a map that asked for one.
 
 use core::hash::BuildHasher;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::Error;
-use crate::base::sync::{Arc, AtomicBool, Ordering};
+use crate::base::sync::{
+    Arc, AtomicBool, Ordering,
+    thread::{self, JoinHandle},
+};
 use crate::store::Store;
 
 /// How long it rests when there is nothing to do.
@@ -24,7 +26,7 @@ impl Tender {
     ) -> Result<Self, Error> {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, store) = (stop.clone(), store.clone());
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("cmap-maintenance".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
@@ -35,7 +37,7 @@ impl Tender {
                     let tended =
                         std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| store.tend()));
                     if !tended.unwrap_or(false) {
-                        std::thread::park_timeout(REST);
+                        thread::park_timeout(REST);
                     }
                 }
             })

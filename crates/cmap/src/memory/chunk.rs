@@ -17,7 +17,7 @@
 
 use super::epoch::Pin;
 use super::location::{ChunkId, Location};
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use crate::base::os::Reservation;
 use crate::base::sync::{AtomicU32, AtomicU64};
 
@@ -59,16 +59,16 @@ pub(crate) struct Descriptor {
     /// Next in the pool's free list.
     pub(crate) next: AtomicU32,
     /// When it was last retired, and what became of it: for tests, see `age.rs`.
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(crate) note: AtomicU64,
 }
 
 const _: () = assert!(cfg!(cmap_loom) || size_of::<Descriptor>() == 64);
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 pub(crate) use real::Arena;
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 mod real {
     use super::{ChunkId, Descriptor, Line, Location, Pin, Reservation};
     use std::io;
@@ -102,8 +102,19 @@ mod real {
             }
         }
 
-        pub(crate) fn range(&self) -> &Reservation {
-            &self.range
+        /// Makes `len` bytes at `offset` readable and writable; asks for huge pages if wanted.
+        pub(crate) fn commit(&self, offset: usize, len: usize, huge: bool) -> io::Result<()> {
+            self.range.commit(offset, len)?;
+            if huge {
+                self.range.advise_huge(offset, len);
+            }
+            self.gone(offset, len);
+            Ok(())
+        }
+
+        /// Gives the memory behind `len` bytes at `offset`, which nobody needs any more, back to the system.
+        pub(crate) fn give_back(&self, offset: usize, len: usize) {
+            self.range.give_back(offset, len);
         }
 
         #[inline]
@@ -240,7 +251,7 @@ mod real {
 }
 
 #[inline]
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 fn prefetch(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it reads nothing, whatever the address.
@@ -273,27 +284,30 @@ mod poison {
     }
 }
 
-#[cfg(cmap_loom)]
+#[cfg(any(cmap_loom, cmap_shuttle))]
 pub(crate) use model::Arena;
 
-/// The arena under loom: the words of a block are loom's atomics, and each part of an entry has a cell that loom watches.
-/// What is given back is overwritten, and may only be by one who comes after every look at it.
-#[cfg(cmap_loom)]
+/// The arena under a model checker: the words of a block are its atomics, and each part of an entry has a watch. What is given
+/// back is overwritten, and never found again. loom demands that this comes after every look at it; under shuttle a look is a
+/// step, and one that comes too late is told.
+#[cfg(any(cmap_loom, cmap_shuttle))]
 mod model {
+    use super::super::watch::Watch;
     use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Line, Location, Pin};
+    use crate::base::sync::step;
     use core::ptr::NonNull;
-    use loom::cell::UnsafeCell;
     use std::collections::BTreeMap;
     use std::io;
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
     const GONE: u8 = 0xEE;
+    const GONE_WORD: u64 = u64::from_ne_bytes([GONE; 8]);
 
     struct Part {
         end: usize,
         /// It was not given back.
         is_there: bool,
-        watch: UnsafeCell<()>,
+        watch: Watch,
     }
 
     /// Bytes of the range, by the chunks that were ever written to.
@@ -307,7 +321,7 @@ mod model {
         buried: Vec<NonNull<[Line]>>,
     }
 
-    // SAFETY: the pointers are to boxes of the arena's own, which loom's threads, all on one thread of the system, share.
+    // SAFETY: the pointers are to boxes of the arena's own, which a checker's threads, all on one thread of the system, share.
     unsafe impl Send for Memory {}
 
     impl Memory {
@@ -376,7 +390,18 @@ mod model {
             Self::new(0, 1).expect("it asks the system for nothing")
         }
 
+        // There is no system to ask.
+        pub(crate) fn commit(&self, _: usize, _: usize, _: bool) -> io::Result<()> {
+            Ok(())
+        }
+
+        pub(crate) fn give_back(&self, _: usize, _: usize) {}
+
+        pub(crate) fn touch(&self, _: usize, _: usize) {}
+
+        /// After a step: none may come while it is locked.
         fn memory(&self) -> MutexGuard<'_, Memory> {
+            step();
             self.memory.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
@@ -392,10 +417,10 @@ mod model {
             );
             for start in memory.overlapping(at.offset(), at.offset() + len) {
                 // loom reports a write that this look does not come after.
-                memory.parts[&start].watch.with(|_| ());
+                memory.parts[&start].watch.look();
             }
             let from = memory.address(at.offset(), len);
-            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody writes meanwhile.
+            // SAFETY: within a chunk that lives as long as the arena; checked just now that nobody writes meanwhile.
             unsafe { core::slice::from_raw_parts(from, len) }
         }
 
@@ -407,18 +432,18 @@ mod model {
             for start in memory.overlapping(offset, offset + bytes.len()) {
                 // loom reports a look that does not come before this write.
                 let before = memory.parts.remove(&start);
-                before.inspect(|part| part.watch.with_mut(|_| ()));
+                before.inspect(|part| part.watch.change());
             }
             let part = Part {
                 end: offset + bytes.len(),
                 is_there: true,
-                watch: UnsafeCell::new(()),
+                watch: Watch::new(),
             };
-            // As an act of its own: a new cell dates from the thread's last one.
-            part.watch.with_mut(|_| ());
+            // As an act of its own: a new watch dates from the thread's last one.
+            part.watch.change();
             memory.parts.insert(offset, part);
             let to = memory.address(offset, bytes.len());
-            // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks meanwhile.
+            // SAFETY: within a chunk that lives as long as the arena; checked just now that nobody looks meanwhile.
             unsafe { core::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
         }
 
@@ -462,10 +487,10 @@ mod model {
                 let part = memory.parts.get_mut(&start).expect("just found");
                 part.is_there = false;
                 // loom reports a look that does not come before this.
-                part.watch.with_mut(|_| ());
+                part.watch.change();
                 let bytes = part.end - start;
                 let at = memory.address(start, bytes);
-                // SAFETY: within a chunk that lives as long as the arena; loom just checked that nobody looks.
+                // SAFETY: within a chunk that lives as long as the arena; checked just now that nobody looks.
                 unsafe { at.write_bytes(GONE, bytes) };
             }
             if let Some(mut block) = memory.blocks.remove(&offset) {
@@ -474,7 +499,7 @@ mod model {
                 let lines = unsafe { block.as_mut() };
                 for word in lines.iter_mut().flatten() {
                     // loom reports an access that does not come before this, and each that comes later.
-                    word.with_mut(|word| *word = 0);
+                    word.with_mut(|word| *word = GONE_WORD);
                 }
             }
         }

@@ -19,7 +19,7 @@
 //!
 //! Invariants that the unsafe blocks below cite:
 //! - **Pinned-stays**: nothing that a pin can see is freed or reused before the pin ends.
-//! - **Records-live**: a record is never freed while the process (under loom: the execution) lives.
+//! - **Records-live**: a record is never freed while the process (under a model checker: the execution) lives.
 //! - **Boxed**: a non-null [`Shared`] holds a pointer that came from `Box::into_raw` and is given up once, by `swap`.
 
 #![allow(unsafe_code)]
@@ -106,7 +106,7 @@ impl Record {
     }
 }
 
-/// The epoch, the records, and what else the process has once. Under loom there is one per execution.
+/// The epoch, the records, and what else the process has once. Under a model checker there is one per execution.
 pub(crate) struct Domain {
     epoch: AtomicU64,
     records: AtomicPtr<Record>,
@@ -117,10 +117,10 @@ pub(crate) struct Domain {
     forks: AtomicU32,
 }
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 static DOMAIN: Domain = Domain::new();
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 thread_local! {
     static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
     static EXIT: Exit = const { Exit };
@@ -133,6 +133,15 @@ loom::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
 loom::thread_local! {
     static LOCAL: Cell<Option<&'static Record>> = Cell::new(None);
     static EXIT: Exit = Exit;
+}
+
+#[cfg(cmap_shuttle)]
+shuttle::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
+
+#[cfg(cmap_shuttle)]
+shuttle::thread_local! {
+    static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static EXIT: Exit = const { Exit };
 }
 
 /// The process's domain.
@@ -194,7 +203,7 @@ impl Domain {
 
     /// Prepares the process for pins: barriers and the fork handler. Called when a map is made.
     pub(crate) fn prepare(&self) {
-        #[cfg(not(cmap_loom))]
+        #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         {
             // First of all, and under no lock. Registered twice it counts forks twice, which is as good.
             static IS_DONE: AtomicBool = AtomicBool::new(false);
@@ -290,7 +299,7 @@ impl Domain {
 
     fn new_record(&'static self) -> Option<&'static Record> {
         let record = Box::into_raw(try_box(Record::new()).ok()?);
-        // SAFETY: Records-live: from here on it is never freed (under loom: not before the domain is).
+        // SAFETY: Records-live: from here on it is never freed (under a model checker: not before the domain is).
         let shared: &'static Record = unsafe { &*record };
         let mut head = self.records.load(Ordering::Relaxed);
         loop {
@@ -351,7 +360,7 @@ impl Domain {
     }
 
     /// The epoch, read by one that comes after what it has unlinked: whoever pins above it sees that.
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(crate) fn now(&self) -> u64 {
         // AcqRel: a later `stamp` continues this, and pairs with the Acquire in `pin_in`.
         self.epoch.fetch_add(0, Ordering::AcqRel)
@@ -398,7 +407,7 @@ impl Domain {
     }
 }
 
-#[cfg(cmap_loom)]
+#[cfg(any(cmap_loom, cmap_shuttle))]
 impl Drop for Domain {
     fn drop(&mut self) {
         let mut at = self.records.with_mut(|head| *head);
@@ -426,7 +435,7 @@ fn local() -> Option<&'static Record> {
 }
 
 /// In a forked child, in its only thread: the other threads' pins are gone, and the parent's maps are foreign.
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 unsafe extern "C" fn forked() {
     let own = local();
     for record in DOMAIN.records() {
@@ -469,7 +478,7 @@ impl Pin {
     }
 
     /// The epoch from which on it protects.
-    #[cfg(not(cmap_loom))]
+    #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(crate) fn epoch(&self) -> u64 {
         // Relaxed: our own word; of a shared one, no later than ours.
         self.slot.load(Ordering::Relaxed) >> TAG_BITS
@@ -646,6 +655,6 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     Ok(unsafe { Box::from_raw(at) })
 }
 
-#[cfg(all(test, not(cmap_loom)))]
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
 #[path = "epoch_tests.rs"]
 mod tests;

@@ -5,7 +5,7 @@
 //!
 //! Must not know: what an entry looks like, what a hash is.
 
-#[cfg(not(cmap_loom))]
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
 mod age;
 mod blocks;
 mod chunk;
@@ -25,5 +25,5 @@ pub(crate) use limbo::{Limbo, NoHeap};
 pub(crate) use location::{ChunkId, GRANULE, Location};
 pub(crate) use pool::Pool;
 pub(crate) use request::{BlockClass, Config, Refused, Side, Who};
-#[cfg(cmap_loom)]
+#[cfg(any(cmap_loom, cmap_shuttle))]
 pub(crate) use watch::empty_graveyard;

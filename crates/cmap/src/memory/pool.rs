@@ -303,26 +303,16 @@ impl Pool {
         false
     }
 
-    fn give_back(&self, _offset: usize, len: usize) {
+    fn give_back(&self, offset: usize, len: usize) {
         self.given_back.fetch_add(len as u64, Ordering::Relaxed);
-        #[cfg(not(cmap_loom))]
-        self.arena.range().give_back(_offset, len);
+        self.arena.give_back(offset, len);
     }
 
-    fn commit(&self, _offset: usize, len: usize, _huge: bool) -> Result<(), Refused> {
+    fn commit(&self, offset: usize, len: usize, huge: bool) -> Result<(), Refused> {
         self.request(len)?;
-        #[cfg(not(cmap_loom))]
-        {
-            self.arena
-                .range()
-                .commit(_offset, len)
-                .map_err(|_| Refused::System { bytes: len })?;
-            if _huge {
-                self.arena.range().advise_huge(_offset, len);
-            }
-            self.arena.gone(_offset, len);
-        }
-        Ok(())
+        self.arena
+            .commit(offset, len, huge)
+            .map_err(|_| Refused::System { bytes: len })
     }
 
     /// A chunk nobody uses, charged. Its bytes are whatever they were.
@@ -334,7 +324,7 @@ impl Pool {
     ) -> Result<ChunkId, Refused> {
         let mut state = self.state.lock();
         let id = self.take_chunk_locked(&mut state, side, who)?;
-        #[cfg(not(cmap_loom))]
+        #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         self.arena.descriptor(id).note_taken();
         // Relaxed: whoever gets to know the chunk does so through something that synchronises.
         self.arena
@@ -414,7 +404,7 @@ impl Pool {
     fn give_chunk_locked(&self, state: &mut State, id: ChunkId) {
         let chunk = self.config.chunk_bytes;
         self.arena.gone(self.chunk_start(id), chunk);
-        #[cfg(not(cmap_loom))]
+        #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         self.arena.descriptor(id).note_given_back();
         self.arena
             .descriptor(id)
@@ -586,7 +576,6 @@ impl Pool {
                 Ok(id) => {
                     drop(state);
                     // Nobody else has it, so nobody waits while its pages are made.
-                    #[cfg(not(cmap_loom))]
                     self.arena.touch(id as usize * chunk, chunk);
                     let mut state = self.state.lock();
                     let side = self.side_of(id);
@@ -682,6 +671,6 @@ impl Pool {
     }
 }
 
-#[cfg(all(test, not(cmap_loom)))]
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
 #[path = "pool_tests.rs"]
 mod tests;

@@ -5,11 +5,11 @@
 //! nothing. Victim: the emptiest of eight samples. Source: R. Sears' and J. Ousterhout's log cleaning; power of choices.
 
 use core::hash::BuildHasher;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
-use crate::base::sync::{Ordering, rest};
+use crate::base::sync::{Instant, Ordering, rest};
 use crate::log::{Log, Victims};
 use crate::memory::{Location, Pin};
 

@@ -216,7 +216,7 @@ impl<S> Keeper for Store<S> {
     }
 
     fn retire_chunk(&self, id: ChunkId) {
-        #[cfg(not(cmap_loom))]
+        #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         self.pool.descriptor(id).note_retired(domain().now());
         self.limbo
             .retire(Retired::Chunk(id), self.pool.config().chunk_bytes);
