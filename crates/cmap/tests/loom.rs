@@ -1,10 +1,10 @@
 //! Models: every interleaving of a few threads, and every value that weak memory lets them read, by loom.
 //!
-//! `RUSTFLAGS="--cfg cmap_loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p cmap-bytes --test loom -- --nocapture`
+//! `RUSTFLAGS="--cfg cmap_loom" LOOM_MAX_PREEMPTIONS=3 cargo test --profile models -p cmap-bytes --test loom -- --nocapture`
 //!
 //! They drive the crate's own types through `cmap::internal::loom`; what is theirs is the choice of threads and calls, and
-//! the answers that they accept. Each ends by itself, having tried all, and prints how many executions that took. Models
-//! whose name ends in `_without_bound` ignore the bound on preemptions.
+//! the answers that they accept. Each ends by itself, having tried all, and prints how many executions that took. The smallest
+//! are run a second time without a bound on preemptions.
 //!
 //! loom takes SeqCst operations for AcqRel, and knows only the fence as more: so a model may report what cannot happen, but
 //! the code needs no more than what loom grants it.

@@ -41,11 +41,13 @@ fn report(panic: &PanicHookInfo<'_>) {
 
 /// Runs `model` in every way, up to `LOOM_MAX_PREEMPTIONS` preemptions, and prints how many there were.
 pub fn check(name: &'static str, model: impl Fn() + Send + Sync + 'static) {
-    run(name, loom::model::Builder::new(), model);
+    run(name, loom::model::Builder::new(), Arc::new(model));
 }
 
-/// As [`check`], in every way at all.
+/// As [`check`]; then once more in every way at all.
 pub fn check_without_bound(name: &'static str, model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    run(name, loom::model::Builder::new(), model.clone());
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = None;
     run(name, builder, model);
@@ -54,7 +56,7 @@ pub fn check_without_bound(name: &'static str, model: impl Fn() + Send + Sync + 
 fn run(
     name: &'static str,
     mut builder: loom::model::Builder,
-    model: impl Fn() + Send + Sync + 'static,
+    model: Arc<impl Fn() + Send + Sync + 'static>,
 ) {
     static REPORT: Once = Once::new();
     REPORT.call_once(|| std::panic::set_hook(Box::new(report)));
@@ -62,7 +64,7 @@ fn run(
     let bound = builder
         .preemption_bound
         .map_or("none".into(), |bound| bound.to_string());
-    let (started, model) = (Instant::now(), Arc::new(model));
+    let started = Instant::now();
     let executions = Arc::new(AtomicUsize::new(0));
     let count = executions.clone();
     builder.check(move || {

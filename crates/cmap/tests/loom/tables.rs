@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::harness::{check, join, spawn};
+use crate::harness::{check, check_without_bound, join, spawn};
 use cmap::internal::loom::Map;
 
 /// The two keys belong to different halves of the hashes.
@@ -49,7 +49,7 @@ fn same_size_rebuild_against_put_and_get() {
 
 #[test]
 fn same_size_rebuild_against_remove_and_insert() {
-    check("same_size_rebuild_against_remove_and_insert", || {
+    check_without_bound("same_size_rebuild_against_remove_and_insert", || {
         let map = map(&[LOW]);
         let writer = map.clone();
         let writer = spawn(move || {
@@ -159,4 +159,46 @@ fn split_against_rebuild_and_reclaim() {
         join(other);
         assert_eq!(map.check().entries, 2);
     });
+}
+
+/// Entries move while their table is replaced: what the new one leads to is there, and no copy and no original is left over.
+fn replaced_while_entries_move(
+    name: &'static str,
+    before: fn(&Map),
+    replace: fn(&Map),
+    tables: usize,
+) {
+    check(name, move || {
+        let map = map(&[LOW]);
+        before(&map);
+        map.seal();
+        let compactor = map.clone();
+        let compactor = spawn(move || {
+            compactor.compact_once();
+            reads(&compactor, LOW);
+        });
+        replace(&map);
+        reads(&map, LOW);
+        join(compactor);
+        assert_eq!(map.read(LOW), Some(1));
+        let checked = map.check();
+        assert_eq!((checked.entries, checked.tables), (1, tables));
+    });
+}
+
+#[test]
+fn same_size_rebuild_against_relocation() {
+    let rebuild = |map: &Map| assert!(map.rebuild(LOW), "nobody else replaces it");
+    replaced_while_entries_move("same_size_rebuild_against_relocation", |_| (), rebuild, 1);
+}
+
+#[test]
+fn split_against_relocation() {
+    replaced_while_entries_move("split_against_relocation", |_| (), |map| map.split(LOW), 2);
+}
+
+#[test]
+fn merge_against_relocation() {
+    let merge = |map: &Map| assert!(map.merge(LOW), "nobody else replaces them");
+    replaced_while_entries_move("merge_against_relocation", |map| map.split(LOW), merge, 1);
 }
