@@ -3,7 +3,7 @@
 //! Its words are read until they stay the same twice: a location comes back only after a grace period, so two equal looks
 //! mean that nothing that they saw changed in between.
 
-use super::shape::SLOTS;
+use super::shape::{SLOTS, Shape};
 use super::slot;
 use super::table::Table;
 use crate::base::interleave;
@@ -69,7 +69,8 @@ fn read_bucket(
 ) -> (usize, bool) {
     let home = table.bucket(bucket);
     let mut count = 0;
-    let mut lines = 0u64;
+    // For each overflow line, the classes whose flags name it: an entry is there once its slot and its flag are, as for a look-up.
+    let mut classes = [0u8; Shape::OVERFLOW_MAX];
     let mut spilled = false;
     for (n, slot) in home.iter().enumerate() {
         // Acquire: pairs with the Release of the slot's store (Published-last).
@@ -79,9 +80,9 @@ fn read_bucket(
         } else {
             let [a, b] = table.choices(bucket, n - 1);
             for (number, flag) in [(a, slot::LINE_A), (b, slot::LINE_B)] {
-                lines |= number
-                    .filter(|_| word & flag != 0)
-                    .map_or(0, |number| 1 << number);
+                if let Some(number) = number.filter(|_| word & flag != 0) {
+                    classes[number] |= 1 << (n - 1);
+                }
             }
         }
         if let Some(at) = Location::of_word(word) {
@@ -91,13 +92,14 @@ fn read_bucket(
     }
     interleave::point();
     for (number, line) in table.overflow_lines().iter().enumerate() {
-        if lines & 1 << number == 0 {
+        if classes[number] == 0 {
             continue;
         }
         for slot in line {
             // Acquire: as above.
             let word = slot.load(Ordering::Acquire);
-            if word != 0 && slot::home_of(word) == bucket {
+            let is_ours = word != 0 && slot::home_of(word) == bucket;
+            if is_ours && classes[number] & 1 << slot::class_of_overflow(word) != 0 {
                 out[count] = Location::of_word(word);
                 count += 1;
             }

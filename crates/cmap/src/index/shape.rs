@@ -72,6 +72,7 @@ const _: () = {
         let lines = &SHAPES[shape];
         // Homes fit an overflow slot; a bucket and its window determine `v`.
         assert!(lines.primary <= 256);
+        assert!(lines.overflow as usize <= Shape::OVERFLOW_MAX);
         let fine = fine_bits(lines.primary as u32);
         let values = (1u32 << V_BITS).div_ceil(lines.primary as u32);
         assert!(values <= 1 << (V_BITS - fine));
@@ -97,6 +98,9 @@ impl Shape {
     pub(super) fn primary(self) -> usize {
         self.lines_of().primary.into()
     }
+
+    /// The most overflow lines that a table has.
+    pub(super) const OVERFLOW_MAX: usize = 23;
 
     /// Lines shared by the buckets that are full.
     #[inline]
