@@ -23,7 +23,7 @@ pub fn end() {
 }
 
 /// A map in which the rare is frequent: chunks of 4 KiB, tables of 8 slots, compaction all the time, extents from 512
-/// bytes on, a pool of its own.
+/// bytes on, a pool of its own, and any limit.
 pub fn tiny() -> Builder {
     let mut builder = Builder::new();
     builder.tiny = Some(Geometry::TINY);
