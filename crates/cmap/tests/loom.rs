@@ -23,5 +23,7 @@ mod epochs;
 mod generations;
 #[path = "loom/modify.rs"]
 mod modify;
+#[path = "loom/scans.rs"]
+mod scans;
 #[path = "loom/tables.rs"]
 mod tables;

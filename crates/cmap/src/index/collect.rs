@@ -23,6 +23,10 @@ pub(super) fn collect(
     const TRIES: usize = 4;
     let mut before = [None; BUCKET_ENTRIES_MAX];
     let mut last = read_bucket(table, bucket, &mut before);
+    if cfg!(planted_one_look) {
+        *out = before;
+        return last;
+    }
     for _ in 0..TRIES {
         let now = read_bucket(table, bucket, out);
         if now == last && out[..now.0] == before[..now.0] {

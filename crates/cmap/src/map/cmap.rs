@@ -1,7 +1,6 @@
 //! The map.
 
 use core::hash::BuildHasher;
-use core::ops::ControlFlow;
 use std::time::Duration;
 
 use super::builder::Builder;
@@ -136,8 +135,8 @@ impl<S> CMap<S> {
 }
 
 /// # Reading
-/// No look-up takes a lock, retries, or waits for anyone. A scan may lock a bucket for an instant if its words keep changing.
-/// No read can fail.
+/// No look-up takes a lock, retries, or waits for anyone. A [scan](#scans) may lock a bucket for an instant if its words keep
+/// changing. No read can fail.
 impl<S: BuildHasher> CMap<S> {
     /// A copy of `key`'s value.
     ///
@@ -224,54 +223,6 @@ impl<S: BuildHasher> CMap<S> {
     #[inline]
     pub fn pin(&self) -> Pinned<'_, S> {
         Pinned::new(&self.store)
-    }
-
-    /// Shows every entry to `f`, in no useful order.
-    ///
-    /// A key that is present during the whole call is shown exactly once, with a value that it had meanwhile, even if it
-    /// is replaced or moved; any other key at most once; a key that is absent throughout, never. Nothing is locked while
-    /// `f` runs: it may call the map, and may panic.
-    ///
-    /// ```
-    /// let map = cmap::CMap::new();
-    /// map.insert(b"a", b"1")?;
-    /// map.insert(b"b", b"22")?;
-    /// let mut bytes = 0;
-    /// map.for_each(|key, value| bytes += key.len() + value.len());
-    /// assert_eq!(bytes, 5);
-    /// # Ok::<(), cmap::Error>(())
-    /// ```
-    pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) {
-        let all = self.try_for_each(|key, value| {
-            f(key, value);
-            ControlFlow::<core::convert::Infallible>::Continue(())
-        });
-        match all {
-            ControlFlow::Continue(()) => {}
-        }
-    }
-
-    /// As [`CMap::for_each`], until `f` breaks.
-    ///
-    /// ```
-    /// use std::ops::ControlFlow;
-    /// let map = cmap::CMap::new();
-    /// map.insert(b"a", b"1")?;
-    /// let found = map.try_for_each(|key, value| {
-    ///     if value == b"1" { ControlFlow::Break(key.to_vec()) } else { ControlFlow::Continue(()) }
-    /// });
-    /// assert_eq!(found, ControlFlow::Break(b"a".to_vec()));
-    /// # Ok::<(), cmap::Error>(())
-    /// ```
-    pub fn try_for_each<B>(
-        &self,
-        mut f: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let mut cursor = Some(0);
-        while let Some(at) = cursor {
-            cursor = self.store.scan(at, &mut f)?;
-        }
-        ControlFlow::Continue(())
     }
 }
 

@@ -6,8 +6,10 @@ mod compute;
 mod error;
 mod figures;
 pub mod internal;
+mod iter;
 mod pinned;
 mod pool;
+mod scan;
 mod tender;
 
 pub use builder::{Builder, Maintenance};
@@ -15,5 +17,7 @@ pub use cmap::{Budget, CMap, Changed, Compacted, Inserted};
 pub use compute::Op;
 pub use error::Error;
 pub use figures::{Memory, Stats};
+pub use iter::{Drain, Iter, Keys};
 pub use pinned::Pinned;
 pub use pool::{ChunkPool, PoolConfig, PoolUsage};
+pub use scan::Cursor;

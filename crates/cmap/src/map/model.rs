@@ -1,13 +1,14 @@
 //! The inside as loom's models see it: epochs, limbo, and a store in the smallest geometry, without maintenance of its own.
 #![allow(missing_docs)]
 
+use core::convert::Infallible;
 use core::hash::{BuildHasher, Hasher};
 use core::ops::ControlFlow;
 
 use crate::base::sync::Arc;
 use crate::index::Geometry;
 use crate::memory::{self, domain};
-use crate::store::{Checked, Expect, Owed, Store, Tuning, Wrote};
+use crate::store::{Checked, Expect, Owed, Seen, Store, Tuning, Wrote};
 
 /// Ends a thread's part in an execution: what happens to its record when a thread ends.
 pub fn leave() {
@@ -224,6 +225,39 @@ impl Map {
 
     pub fn remove(&self, key: &[u8]) -> Option<u8> {
         self.0.remove(key, |value| value[0])
+    }
+
+    /// A whole scan of values of one byte.
+    pub fn scan(&self) -> Vec<(Vec<u8>, u8)> {
+        let mut shown = Vec::new();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let show = &mut |seen: &Seen<'_, FirstByte>| {
+                let (key, value) = seen.pair();
+                shown.push((key.to_vec(), value[0]));
+                ControlFlow::<Infallible>::Continue(())
+            };
+            let ControlFlow::Continue(to) = self.0.scan(from..=u64::MAX, show, || false);
+            next = to;
+        }
+        shown
+    }
+
+    /// Removes every entry of this value. Returns how many.
+    pub fn retain_not(&self, value: u8) -> usize {
+        let mut removed = 0;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let show = &mut |seen: &Seen<'_, FirstByte>| {
+                if seen.pair().1 == [value] {
+                    removed += usize::from(seen.remove().is_some());
+                }
+                ControlFlow::<Infallible>::Continue(())
+            };
+            let ControlFlow::Continue(to) = self.0.scan(from..=u64::MAX, show, || false);
+            next = to;
+        }
+        removed
     }
 
     pub fn len(&self) -> usize {

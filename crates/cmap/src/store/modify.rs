@@ -16,7 +16,7 @@ use super::store::Store;
 use super::write::{Change, Expect, Refusal};
 use crate::base::hash;
 use crate::base::interleave;
-use crate::log::Log;
+use crate::log::{Entry, Log};
 use crate::memory::{Location, Pin, Refused};
 
 /// What a call owes to maintenance when it is done.
@@ -47,6 +47,11 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
     /// Its value. It stays as it is, whatever others do.
     pub(crate) fn value(&self) -> Option<&'p [u8]> {
         self.entry.map(|(_, value)| value)
+    }
+
+    /// Key and value, of an entry that is shown.
+    pub(crate) fn pair(&self) -> (&'p [u8], &'p [u8]) {
+        (self.key, self.value().unwrap_or_default())
     }
 
     fn expect(&self) -> Expect {
@@ -188,7 +193,27 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    pub(super) fn pay(&self, hash: u64, owed: Owed) {
+    /// An entry that a scan met.
+    pub(super) fn seen<'p>(
+        &'p self,
+        generation: &'p Generation,
+        pin: &'p Pin,
+        hash: u64,
+        at: Location,
+        entry: Entry<'p>,
+    ) -> Seen<'p, S> {
+        Seen {
+            store: self,
+            pin,
+            generation: Some(generation),
+            hash,
+            key: entry.key,
+            entry: Some((at, entry.value)),
+        }
+    }
+
+    /// Does what is owed for a call at `hash`. Under no pin of the call's own.
+    pub(crate) fn pay(&self, hash: u64, owed: Owed) {
         if owed.bytes >= self.tuning.quantum {
             self.maintain(hash, owed.is_removal);
         }

@@ -5,12 +5,14 @@
 //! shown exactly once; any other at most once; one that is absent throughout, never.
 
 use core::hash::BuildHasher;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, RangeInclusive};
 
 use super::generation::Generation;
+use super::modify::Seen;
 use super::store::Store;
 use crate::base::interleave;
 use crate::index::BUCKET_ENTRIES_MAX;
+use crate::log::Entry;
 use crate::memory::{Location, Pin};
 
 /// Buckets collected, and their entries asked of the processor, before any is shown.
@@ -35,36 +37,49 @@ impl Bucket {
 }
 
 impl<S: BuildHasher> Store<S> {
-    /// Shows entries from the first hash `cursor` on: those of at most [`AHEAD`] buckets. Returns where to go on.
+    /// Shows entries whose hashes lie in `hashes`, in their order: those of a few buckets, under one pin, until `enough` says so
+    /// between two buckets. Returns the hash to go on from; `None` at the end.
     pub(crate) fn scan<B>(
         &self,
-        cursor: u64,
-        f: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+        hashes: RangeInclusive<u64>,
+        f: &mut impl FnMut(&Seen<'_, S>) -> ControlFlow<B>,
+        enough: impl Fn() -> bool,
     ) -> ControlFlow<B, Option<u64>> {
         let pin = self.pin();
         let Some(generation) = self.generation.load(&pin) else {
             return ControlFlow::Continue(None);
         };
         let mut buckets = [Bucket::EMPTY; AHEAD];
-        let mut next = Some(cursor);
+        let mut next = Some(*hashes.start());
         let mut filled = 0;
         for bucket in &mut buckets {
-            let Some(first) = next else { break };
+            let Some(first) = next.filter(|first| hashes.contains(first)) else {
+                break;
+            };
             let (count, range, spilled) =
                 generation
                     .index
                     .bucket_entries(first, &self.pool, &pin, &mut bucket.entries);
+            let last = *range.end().min(hashes.end());
             (bucket.count, bucket.first, bucket.last, bucket.spilled) =
-                (count, first, *range.end(), spilled);
+                (count, first, last, spilled);
             for &at in bucket.entries[..count].iter().flatten() {
                 self.pool.arena().prefetch(at);
             }
-            next = range.end().checked_add(1);
+            next = last.checked_add(1);
             filled += 1;
+            interleave::point();
         }
-        interleave::point();
+        let mut next = None;
         for bucket in &buckets[..filled] {
             self.show(generation, bucket, &pin, f)?;
+            next = bucket
+                .last
+                .checked_add(1)
+                .filter(|next| hashes.contains(next));
+            if enough() {
+                break;
+            }
         }
         ControlFlow::Continue(next)
     }
@@ -74,13 +89,14 @@ impl<S: BuildHasher> Store<S> {
         generation: &Generation,
         bucket: &Bucket,
         pin: &Pin,
-        f: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+        f: &mut impl FnMut(&Seen<'_, S>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let range = bucket.first..=bucket.last;
         for &at in bucket.entries[..bucket.count].iter().flatten() {
             let entry = self.entry(at, pin);
-            if range.contains(&self.hash(entry.key)) {
-                f(entry.key, entry.value)?;
+            let hash = self.hash(entry.key);
+            if range.contains(&hash) || cfg!(planted_show_all) {
+                f(&self.seen(generation, pin, hash, at, entry))?;
             }
         }
         if bucket.spilled {
@@ -97,14 +113,18 @@ impl<S: BuildHasher> Store<S> {
         generation: &Generation,
         bucket: &Bucket,
         pin: &Pin,
-        f: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+        f: &mut impl FnMut(&Seen<'_, S>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let range = bucket.first..=bucket.last;
         // The chain may change while it is walked: nothing here relies on two walks being alike, but for slots in place.
         let candidates = || {
             let slots = generation.index.spilled_slots(&self.pool, pin);
-            let entries = slots.map(|(slot, at)| (slot, self.entry(at, pin)));
-            entries.filter(|(_, entry)| range.contains(&self.hash(entry.key)))
+            let entries = slots.map(|(slot, at)| (slot, at, self.entry(at, pin)));
+            entries.filter(|(_, _, entry)| range.contains(&self.hash(entry.key)))
+        };
+        let mut show = |at, entry: Entry<'_>| {
+            let hash = self.hash(entry.key);
+            f(&self.seen(generation, pin, hash, at, entry))
         };
         let shown = |key: &[u8]| {
             let mut entries = bucket.entries[..bucket.count].iter().flatten();
@@ -112,27 +132,27 @@ impl<S: BuildHasher> Store<S> {
         };
         // A key that was removed and came back while we looked may stand here twice, or have been shown.
         let mut spilled = Vec::new();
-        let is_listed = candidates().all(|(_, entry)| {
+        let is_listed = candidates().all(|(_, at, entry)| {
             let has_room = spilled.try_reserve(1).is_ok();
             if has_room {
-                spilled.push(entry);
+                spilled.push((at, entry));
             }
             has_room
         });
         if is_listed {
-            spilled.sort_unstable_by_key(|entry| entry.key);
-            spilled.dedup_by_key(|entry| entry.key);
-            for entry in spilled.iter().filter(|entry| !shown(entry.key)) {
-                f(entry.key, entry.value)?;
+            spilled.sort_unstable_by_key(|(_, entry)| entry.key);
+            spilled.dedup_by_key(|(_, entry)| entry.key);
+            for &(at, entry) in spilled.iter().filter(|(_, entry)| !shown(entry.key)) {
+                show(at, entry)?;
             }
             return ControlFlow::Continue(());
         }
         // Without memory for a list: each against all in slots before its own, which it keeps while it is there.
-        for (slot, entry) in candidates() {
-            let mut before = candidates().take_while(|&(before, _)| before != slot);
-            let is_first = before.all(|(_, before)| before.key != entry.key);
+        for (slot, at, entry) in candidates() {
+            let mut before = candidates().take_while(|&(before, ..)| before != slot);
+            let is_first = before.all(|(_, _, before)| before.key != entry.key);
             if is_first && !shown(entry.key) {
-                f(entry.key, entry.value)?;
+                show(at, entry)?;
             }
         }
         ControlFlow::Continue(())

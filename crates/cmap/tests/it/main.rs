@@ -13,3 +13,4 @@ mod knobs;
 mod limits;
 mod model;
 mod pins;
+mod scan;
