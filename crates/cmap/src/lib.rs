@@ -50,7 +50,7 @@ pub use base::hash::{KeyHasher, RandomState};
 pub use map::internal;
 pub use map::{
     Budget, Builder, CMap, Changed, ChunkPool, Compacted, Cursor, Drain, Error, Inserted, Iter,
-    Keys, Maintenance, Memory, Op, Pinned, PoolConfig, PoolUsage, Stats,
+    Keys, Maintenance, Memory, Op, Pinned, PoolConfig, PoolUsage, Stats, ValueRef,
 };
 
 /// The examples of the README, run as tests.

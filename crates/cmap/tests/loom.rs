@@ -21,6 +21,8 @@ mod entries;
 mod epochs;
 #[path = "loom/generations.rs"]
 mod generations;
+#[path = "loom/holds.rs"]
+mod holds;
 #[path = "loom/modify.rs"]
 mod modify;
 #[path = "loom/scans.rs"]

@@ -180,6 +180,17 @@ impl Log {
         (entry.key == key).then_some(entry.value)
     }
 
+    /// Of the entry at `at`, which the pin can see: its bytes, and where its value starts, in the pool's range, and its length.
+    pub(crate) fn value_place(pool: &Pool, at: Location, pin: &Pin) -> (usize, (usize, usize)) {
+        let entry = Self::entry(pool, at, pin);
+        match Self::record(pool, at, pin) {
+            Record::Entry { header, key, value } => {
+                (entry.bytes, (at.offset() + header + key, value))
+            }
+            Record::Pad { .. } => unreachable!("an entry was found at {at:?}"),
+        }
+    }
+
     #[inline]
     fn record(pool: &Pool, at: Location, pin: &Pin) -> Record {
         let start = pool.arena().bytes(at, GRANULE, pin);

@@ -206,6 +206,7 @@ impl<S> Builder<S> {
             dead_share: ((dead * 256.0) as usize).max(1),
             dead_chunks_min: if is_tiny { 0 } else { 2 },
             quantum: if is_tiny { 64 } else { 1024 },
+            copy_bytes_max: if is_tiny { 64 } else { 4096 },
             is_inline: self.maintenance == Maintenance::Inline,
             owns_pool,
         }

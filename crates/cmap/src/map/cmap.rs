@@ -459,7 +459,7 @@ impl<S: BuildHasher> CMap<S> {
             index: figures.index,
             pool: figures.pool,
             retired: figures.retired,
-            held: 0,
+            held: figures.held,
         }
     }
 

@@ -37,7 +37,7 @@ pub enum Error {
         needed: usize,
         /// Bytes that were left under the limit.
         available: usize,
-        /// Bytes that were unlinked and wait for pins.
+        /// Bytes that were unlinked and wait for pins, or for value references.
         pinned: usize,
     },
     /// The system, or the pool's address range, could not give the memory.

@@ -29,7 +29,7 @@ pub struct Memory {
     pub pool: usize,
     /// What was unlinked and waits for readers' pins.
     pub retired: usize,
-    /// Held by value references that outlive their pins. Always 0 in this version.
+    /// What nothing but [`ValueRef`](crate::ValueRef)s keeps from going back.
     pub held: usize,
 }
 

@@ -11,6 +11,7 @@ mod pinned;
 mod pool;
 mod scan;
 mod tender;
+mod value_ref;
 
 pub use builder::{Builder, Maintenance};
 pub use cmap::{Budget, CMap, Changed, Compacted, Inserted};
@@ -21,3 +22,4 @@ pub use iter::{Drain, Iter, Keys};
 pub use pinned::Pinned;
 pub use pool::{ChunkPool, PoolConfig, PoolUsage};
 pub use scan::Cursor;
+pub use value_ref::ValueRef;

@@ -8,7 +8,7 @@ use core::ops::ControlFlow;
 use crate::base::sync::Arc;
 use crate::index::Geometry;
 use crate::memory::{self, domain};
-use crate::store::{Checked, Expect, Owed, Seen, Store, Tuning, Wrote};
+use crate::store::{Checked, Expect, Kept, Owed, Seen, Store, Tuning, Wrote};
 
 /// Ends a thread's part in an execution: what happens to its record when a thread ends.
 pub fn leave() {
@@ -137,6 +137,16 @@ impl Pool {
     }
 }
 
+/// A value of one byte that is held.
+#[derive(Clone)]
+pub struct Held(Kept);
+
+impl Held {
+    pub fn read(&self) -> u8 {
+        self.0.bytes()[0]
+    }
+}
+
 /// A map of which every step of maintenance is a call.
 pub struct Map(Store<FirstByte>);
 
@@ -157,6 +167,7 @@ impl Map {
             dead_share: 1,
             dead_chunks_min: 0,
             quantum: u64::MAX,
+            copy_bytes_max: 0,
             is_inline: false,
             owns_pool,
         };
@@ -169,6 +180,11 @@ impl Map {
 
     pub fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         self.0.get(key, &pin.0)
+    }
+
+    /// A value that outlives pins.
+    pub fn hold(&self, key: &[u8]) -> Option<Held> {
+        self.0.keep(key).map(Held)
     }
 
     /// A value of one byte, without a pin of the caller's.
@@ -278,6 +294,11 @@ impl Map {
 
     pub fn reclaim(&self) -> bool {
         self.0.reclaim()
+    }
+
+    /// Bytes that nothing but holds keeps.
+    pub fn held_bytes(&self) -> usize {
+        self.0.figures().held
     }
 
     pub fn waiting_bytes(&self) -> usize {

@@ -16,6 +16,7 @@
 #![allow(unsafe_code)]
 
 use super::epoch::Pin;
+use super::hold::Hold;
 use super::location::{ChunkId, Location};
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use crate::base::os::Reservation;
@@ -52,7 +53,7 @@ pub(crate) struct Descriptor {
     pub(crate) state: AtomicU32,
     /// Stretches that a lane still appends to.
     pub(crate) open: AtomicU32,
-    /// References that outlive pins (none in this version).
+    /// Holds of it: see `hold.rs`.
     pub(crate) pins: AtomicU32,
     /// Place in the list of its log, or of the pool's block chunks.
     pub(crate) place: AtomicU32,
@@ -70,7 +71,7 @@ pub(crate) use real::Arena;
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 mod real {
-    use super::{ChunkId, Descriptor, Line, Location, Pin, Reservation};
+    use super::{AtomicU32, ChunkId, Descriptor, Hold, Line, Location, Pin, Reservation};
     use std::io;
 
     /// The range and its descriptors.
@@ -78,11 +79,13 @@ mod real {
     pub(crate) struct Arena {
         range: Reservation,
         descriptors: Reservation,
+        /// A word for each extent that could start somewhere: see `hold.rs`.
+        extent_pins: Reservation,
     }
 
     impl Arena {
-        /// Reserves `chunks` chunks of `chunk_bytes`.
-        pub(crate) fn new(chunks: usize, chunk_bytes: usize) -> io::Result<Self> {
+        /// Reserves `chunks` chunks of `chunk_bytes`, and words for `extents` extents.
+        pub(crate) fn new(chunks: usize, chunk_bytes: usize, extents: usize) -> io::Result<Self> {
             let len = chunks
                 .checked_mul(chunk_bytes)
                 .ok_or(io::ErrorKind::OutOfMemory)?;
@@ -91,7 +94,14 @@ mod real {
             let table = (chunks * size_of::<Descriptor>()).next_multiple_of(page);
             let descriptors = Reservation::new(table, page)?;
             descriptors.commit(0, table)?;
-            Ok(Self { range, descriptors })
+            let words = (extents * size_of::<AtomicU32>()).next_multiple_of(page);
+            let extent_pins = Reservation::new(words, page)?;
+            extent_pins.commit(0, words)?;
+            Ok(Self {
+                range,
+                descriptors,
+                extent_pins,
+            })
         }
 
         /// An arena of nothing.
@@ -99,6 +109,7 @@ mod real {
             Self {
                 range: Reservation::none(),
                 descriptors: Reservation::none(),
+                extent_pins: Reservation::none(),
             }
         }
 
@@ -133,6 +144,14 @@ mod real {
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
             let from = self.at(at.offset(), len);
             // SAFETY: Within-range (in `at`), Written-once, Pinned-stays.
+            unsafe { core::slice::from_raw_parts(from, len) }
+        }
+
+        /// The `len` bytes at `start`, of an entry that is held.
+        #[inline]
+        pub(crate) fn held<'h>(&'h self, start: usize, len: usize, _hold: &'h Hold) -> &'h [u8] {
+            let from = self.at(start, len);
+            // SAFETY: Within-range (in `at`), Written-once, Held-stays.
             unsafe { core::slice::from_raw_parts(from, len) }
         }
 
@@ -247,6 +266,16 @@ mod real {
             // SAFETY: committed zeros are a valid `Descriptor` (atomics only), and nothing else is ever put there.
             unsafe { &*from.cast::<Descriptor>() }
         }
+
+        /// The word of extent number `extent`.
+        pub(crate) fn extent_pins(&self, extent: usize) -> &AtomicU32 {
+            let offset = extent * size_of::<AtomicU32>();
+            assert!(offset < self.extent_pins.len(), "extent outside the pool");
+            // SAFETY: Within-range, just checked.
+            let from = unsafe { self.extent_pins.base().as_ptr().add(offset) };
+            // SAFETY: committed zeros are a valid `AtomicU32`, and nothing else is ever put there.
+            unsafe { &*from.cast::<AtomicU32>() }
+        }
     }
 }
 
@@ -293,7 +322,7 @@ pub(crate) use model::Arena;
 #[cfg(any(cmap_loom, cmap_shuttle))]
 mod model {
     use super::super::watch::Watch;
-    use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Line, Location, Pin};
+    use super::{AtomicU32, AtomicU64, ChunkId, Descriptor, Hold, Line, Location, Pin};
     use crate::base::sync::step;
     use core::ptr::NonNull;
     use std::collections::BTreeMap;
@@ -362,6 +391,7 @@ mod model {
     pub(crate) struct Arena {
         /// Made when they are first asked for: most chunks are never used.
         descriptors: Box<[OnceLock<Descriptor>]>,
+        extent_pins: Box<[OnceLock<AtomicU32>]>,
         memory: Mutex<Memory>,
     }
 
@@ -373,9 +403,10 @@ mod model {
 
     impl Arena {
         // A `Result`, as where the system may refuse.
-        pub(crate) fn new(chunks: usize, chunk_bytes: usize) -> io::Result<Self> {
+        pub(crate) fn new(chunks: usize, chunk_bytes: usize, extents: usize) -> io::Result<Self> {
             Ok(Self {
                 descriptors: (0..chunks).map(|_| OnceLock::new()).collect(),
+                extent_pins: (0..extents).map(|_| OnceLock::new()).collect(),
                 memory: Mutex::new(Memory {
                     chunk_bytes,
                     chunks: BTreeMap::new(),
@@ -387,7 +418,7 @@ mod model {
         }
 
         pub(crate) fn none() -> Self {
-            Self::new(0, 1).expect("it asks the system for nothing")
+            Self::new(0, 1, 0).expect("it asks the system for nothing")
         }
 
         // There is no system to ask.
@@ -406,20 +437,32 @@ mod model {
         }
 
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
+            self.look(at.offset(), len)
+        }
+
+        pub(crate) fn held<'h>(&'h self, start: usize, len: usize, _hold: &'h Hold) -> &'h [u8] {
+            self.look(start, len)
+        }
+
+        pub(crate) fn extent_pins(&self, extent: usize) -> &AtomicU32 {
+            self.extent_pins[extent].get_or_init(|| AtomicU32::new(0))
+        }
+
+        fn look(&self, start: usize, len: usize) -> &[u8] {
             let mut memory = self.memory();
-            let first = memory.parts.range(..=at.offset()).next_back();
+            let first = memory.parts.range(..=start).next_back();
             let (_, first) = first
-                .filter(|(_, part)| part.end > at.offset())
+                .filter(|(_, part)| part.end > start)
                 .expect("Written-once is broken: bytes that nobody wrote are read");
             assert!(
                 first.is_there,
                 "Pinned-stays is broken: bytes that were given back are read"
             );
-            for start in memory.overlapping(at.offset(), at.offset() + len) {
+            for part in memory.overlapping(start, start + len) {
                 // loom reports a write that this look does not come after.
-                memory.parts[&start].watch.look();
+                memory.parts[&part].watch.look();
             }
-            let from = memory.address(at.offset(), len);
+            let from = memory.address(start, len);
             // SAFETY: within a chunk that lives as long as the arena; checked just now that nobody writes meanwhile.
             unsafe { core::slice::from_raw_parts(from, len) }
         }

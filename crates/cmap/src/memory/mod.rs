@@ -11,6 +11,7 @@ mod blocks;
 mod chunk;
 pub(crate) mod epoch;
 mod extents;
+mod hold;
 pub(crate) mod limbo;
 mod location;
 mod pool;
@@ -21,6 +22,7 @@ pub(crate) use chunk::{ChunkState, Line};
 #[cfg(cmap_loom)]
 pub(crate) use epoch::leave;
 pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
+pub(crate) use hold::{Hold, Holder};
 pub(crate) use limbo::{Limbo, NoHeap};
 pub(crate) use location::{ChunkId, GRANULE, Location};
 pub(crate) use pool::Pool;

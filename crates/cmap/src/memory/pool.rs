@@ -17,12 +17,16 @@ use super::extents::{Extents, NoRun};
 use super::location::{ChunkId, Location};
 use super::request::{BlockClass, Config, Refused, Side, Usage, Who};
 use crate::base::os;
-use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::base::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// Extents start at multiples of this many bytes, or less.
 const EXTENT_UNIT_MAX: usize = 64 << 10;
 
 const NONE: u32 = 0;
+
+fn extent_unit(chunk_bytes: usize) -> usize {
+    (chunk_bytes / 32).min(EXTENT_UNIT_MAX).max(os::page_size())
+}
 
 #[derive(Debug)]
 struct State {
@@ -91,8 +95,9 @@ impl Pool {
         let mut chunks = (config.address_space / chunk_bytes)
             .clamp(CHUNKS_MIN, (1 << 42) / chunk_bytes)
             .min(1 << 30);
+        let extent_unit = extent_unit(chunk_bytes);
         let arena = loop {
-            match Arena::new(chunks, chunk_bytes) {
+            match Arena::new(chunks, chunk_bytes, chunks / 2 * chunk_bytes / extent_unit) {
                 Ok(arena) => break arena,
                 Err(_) if chunks > CHUNKS_MIN => chunks = (chunks / 2).max(CHUNKS_MIN),
                 Err(_) => {
@@ -109,7 +114,7 @@ impl Pool {
         let chunk_bytes = config.chunk_bytes;
         let quarter = chunks / 4;
         let region = quarter * chunk_bytes..3 * quarter * chunk_bytes;
-        let extent_unit = (chunk_bytes / 32).min(EXTENT_UNIT_MAX).max(os::page_size());
+        let extent_unit = extent_unit(chunk_bytes);
         let state = State {
             fresh: 1..(chunks as u32).max(1),
             resident: [NONE; 2],
@@ -176,6 +181,12 @@ impl Pool {
     #[inline]
     pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
         self.arena.descriptor(id)
+    }
+
+    /// The word that counts the holds of an extent.
+    pub(super) fn extent_pins(&self, at: Location) -> &AtomicU32 {
+        let start = (at.offset() - self.extent_region.start) / self.extent_unit;
+        self.arena.extent_pins(start)
     }
 
     // --- charging ---

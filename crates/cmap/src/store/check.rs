@@ -61,6 +61,7 @@ impl<S: BuildHasher> Store<S> {
         if self.tuning.owns_pool {
             checked.chunks_in_use = self.pool.chunks_in_use();
             checked.chunks_reachable += self.pool.block_usage().0 / self.pool.config().chunk_bytes;
+            checked.chunks_reachable += self.holder.chunks();
             self.check_pool(&checked)?;
         }
         Ok(checked)
@@ -166,7 +167,8 @@ impl<S: BuildHasher> Store<S> {
             + figures.open
             + figures.index
             + figures.pool
-            + figures.retired;
+            + figures.retired
+            + figures.held;
         let usage = self.pool.usage();
         if total != usage.in_use + usage.free {
             return Err(format!(

@@ -4,7 +4,7 @@ use super::store::Tuning;
 use crate::base::sync::Mutex;
 use crate::index::{Directory, Index, TableRef};
 use crate::log::{Log, Walk};
-use crate::memory::{ChunkId, Location, Pin, Pool, Quiesced, Refused, Unlinked, Who};
+use crate::memory::{ChunkId, Holder, Location, Pin, Pool, Quiesced, Refused, Unlinked, Who};
 
 /// See the file's head.
 pub(crate) struct Generation {
@@ -76,15 +76,16 @@ impl Generation {
     /// more. Returns how many places in limbo that frees, and whether nothing is left.
     pub(super) fn take_apart(
         &self,
-        pool: &Pool,
+        holder: &Holder,
         pin: &Pin,
         most: usize,
         proof: &Quiesced,
     ) -> (usize, bool) {
+        let pool = &**holder.pool();
         let mut apart = self.apart.lock();
         let mut places = 0;
         while let Some(chunk) = self.log.chunk_at(apart.chunks).filter(|_| places < most) {
-            pool.give_chunk(chunk, proof);
+            holder.give_chunk(chunk, proof);
             apart.chunks += 1;
             apart.bytes += pool.config().chunk_bytes;
             places += 1;
@@ -101,7 +102,7 @@ impl Generation {
             let mut found = self.index.first_location(pool, pin, table, from, is_extent);
             while let Some((slot, at)) = found {
                 let bytes = Log::entry(pool, at, pin).bytes;
-                pool.give_extent(at, bytes, proof);
+                holder.give_extent(at, bytes, proof);
                 apart.bytes += pool.extent_bytes(bytes);
                 apart.slot = slot + 1;
                 places += 1;
@@ -127,7 +128,7 @@ impl Generation {
             .spilled(pool, pin)
             .filter(|&at| has_extents && pool.is_extent(at));
         for at in spilled_extents {
-            pool.give_extent(at, Log::entry(pool, at, pin).bytes, proof);
+            holder.give_extent(at, Log::entry(pool, at, pin).bytes, proof);
             places += 1;
         }
         self.index.for_each_spill_table(pool, pin, |table| {

@@ -10,7 +10,7 @@ use super::compaction::{Step, Until};
 use super::generation::{Generation, Retired};
 use super::store::Store;
 use super::write::Refusal;
-use crate::base::sync::{Ordering, rest};
+use crate::base::sync::{Arc, Ordering, rest};
 use crate::log::Victims;
 use crate::memory::{Pin, Quiesced, Refused, Unlinked, domain};
 
@@ -48,6 +48,7 @@ pub(crate) struct Figures {
     pub(crate) index: usize,
     pub(crate) pool: usize,
     pub(crate) retired: usize,
+    pub(crate) held: usize,
     pub(crate) tables: usize,
     pub(crate) spilled: usize,
     pub(crate) chunks: usize,
@@ -96,10 +97,11 @@ impl<S> Store<S> {
     fn give(&self, retired: Retired, proof: &Quiesced) {
         match retired {
             Retired::Chunk(id) => {
-                self.pool.give_chunk(id, proof);
-                self.counts.chunks_freed.fetch_add(1, Ordering::Relaxed);
+                let is_free = self.holder.give_chunk(id, proof);
+                let freed = u64::from(is_free);
+                self.counts.chunks_freed.fetch_add(freed, Ordering::Relaxed);
             }
-            Retired::Extent(at, bytes) => self.pool.give_extent(at, bytes, proof),
+            Retired::Extent(at, bytes) => self.holder.give_extent(at, bytes, proof),
             Retired::Table(table) => {
                 let (at, class, _) = table.block(&self.pool);
                 self.pool.give_block(at, class, proof);
@@ -112,7 +114,7 @@ impl<S> Store<S> {
                 let pin = self.pin();
                 while !generation
                     .get()
-                    .take_apart(&self.pool, &pin, usize::MAX, proof)
+                    .take_apart(&self.holder, &pin, usize::MAX, proof)
                     .1
                 {}
                 generation.free(proof);
@@ -130,7 +132,7 @@ impl<S> Store<S> {
         let pin = self.pin();
         let (places, is_done) = generation
             .get()
-            .take_apart(&self.pool, &pin, AT_ONCE, &proof);
+            .take_apart(&self.holder, &pin, AT_ONCE, &proof);
         drop(pin);
         self.limbo.unpromise(places);
         if let Some(generation) = leftover.take_if(|_| is_done) {
@@ -154,7 +156,8 @@ impl<S> Store<S> {
     /// Gives everything back, for the only owner.
     pub(super) fn dismantle(&mut self) {
         let pool = &self.pool;
-        let own = crate::base::sync::Arc::strong_count(pool) == 1;
+        // Ours, the holder's, and nobody's who holds a value.
+        let own = Arc::strong_count(pool) == 2 && Arc::strong_count(&self.holder) == 1;
         let (garbage, proof) = self.limbo.drain();
         let garbage: Vec<Retired> = garbage.collect();
         let current = self.generation.swap(None);
@@ -327,7 +330,7 @@ impl<S: BuildHasher> Store<S> {
                     waits += 1;
                 }
                 _ => {
-                    let pinned = self.limbo.bytes();
+                    let pinned = self.limbo.bytes() + self.holder.bytes();
                     return Err(Refusal::Full {
                         needed,
                         available,
@@ -451,6 +454,7 @@ impl<S: BuildHasher> Store<S> {
         let relaxed = Ordering::Relaxed;
         let mut figures = Figures {
             retired: self.limbo.bytes(),
+            held: self.holder.bytes(),
             oldest_pin: self.limbo.oldest_pin_age(),
             splits: self.counts.splits.load(relaxed),
             merges: self.counts.merges.load(relaxed),

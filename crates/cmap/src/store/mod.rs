@@ -8,6 +8,7 @@
 mod check;
 mod compaction;
 mod generation;
+mod keep;
 mod maintenance;
 #[cfg(cmap_loom)]
 mod model;
@@ -19,6 +20,7 @@ mod write;
 
 pub use check::Checked;
 pub(crate) use compaction::{Done, Until};
+pub(crate) use keep::Kept;
 pub(crate) use modify::{Owed, Seen};
 pub(crate) use store::{Store, Tuning};
 pub(crate) use write::{Expect, Refusal, Wrote};

@@ -49,6 +49,11 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
         self.entry.map(|(_, value)| value)
     }
 
+    /// Where its entry lies, and the value.
+    pub(super) fn place(&self) -> Option<(Location, &'p [u8])> {
+        self.entry
+    }
+
     /// Key and value, of an entry that is shown.
     pub(crate) fn pair(&self) -> (&'p [u8], &'p [u8]) {
         (self.key, self.value().unwrap_or_default())
@@ -169,7 +174,7 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    fn look<'p>(&'p self, hash: u64, key: &'p [u8], pin: &'p Pin) -> Seen<'p, S> {
+    pub(super) fn look<'p>(&'p self, hash: u64, key: &'p [u8], pin: &'p Pin) -> Seen<'p, S> {
         let generation = self.generation.load(pin);
         let entry = generation.and_then(|generation| {
             let mut value = None;

@@ -9,7 +9,7 @@ use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
 use crate::memory::{
-    ChunkId, Limbo, Location, Pin, Pool, Refused, Shared, Tag, Unlinked, domain, try_box,
+    ChunkId, Holder, Limbo, Location, Pin, Pool, Refused, Shared, Tag, Unlinked, domain, try_box,
 };
 
 /// What a map's builder settled.
@@ -25,6 +25,8 @@ pub(crate) struct Tuning {
     pub(crate) dead_chunks_min: usize,
     /// Bytes written and removed by a lane's threads between two looks at what is owed.
     pub(crate) quantum: u64,
+    /// Values up to this are copied where they are kept beyond pins.
+    pub(crate) copy_bytes_max: usize,
     /// Whether writers compact.
     pub(crate) is_inline: bool,
     /// Whether the pool belongs to this map alone.
@@ -36,6 +38,8 @@ pub(crate) struct Store<S> {
     pub(super) generation: Shared<Generation>,
     pub(super) hasher: S,
     pub(super) pool: Arc<Pool>,
+    /// By whom everything goes back to the pool that may be held beyond pins.
+    pub(super) holder: Arc<Holder>,
     pub(super) tag: Tag,
     /// The process's fork count at birth: see [`Store::is_foreign`].
     born: u32,
@@ -72,6 +76,7 @@ impl<S> Store<S> {
         Self {
             generation: Shared::empty(),
             hasher,
+            holder: Arc::new(Holder::new(pool.clone())),
             pool,
             tag,
             born: domain.forks(),
