@@ -161,6 +161,11 @@ impl<S: BuildHasher> CMap<S> {
     /// assert_eq!(map.get_with(b"k", |value| value[0]), Some(b'v'));
     /// # Ok::<(), cmap::Error>(())
     /// ```
+    /// The value cannot leave the closure:
+    /// ```compile_fail
+    /// let map = cmap::CMap::new();
+    /// let value = map.get_with(b"k", |value| value); // a lifetime error, which has no code
+    /// ```
     #[inline]
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let pin = self.store.pin();

@@ -115,6 +115,13 @@ impl<S: BuildHasher> CMap<S> {
     /// assert_eq!(map.compute(b"k", longer)?, Changed::Removed);
     /// # Ok::<(), cmap::Error>(())
     /// ```
+    ///
+    /// What is shown cannot leave the closure, but as a copy:
+    /// ```compile_fail
+    /// let map = cmap::CMap::new();
+    /// let mut shown = None;
+    /// map.compute(b"k", |old| { shown = old; cmap::Op::<&[u8]>::Keep }); // a lifetime error, which has no code
+    /// ```
     pub fn compute<V: AsRef<[u8]>>(
         &self,
         key: &[u8],

@@ -57,6 +57,13 @@ pub struct Iter<'m, S = RandomState>(Batches<'m, (Vec<u8>, Vec<u8>), S>);
 pub struct Keys<'m, S = RandomState>(Batches<'m, Vec<u8>, S>);
 
 /// Takes entries out of a map. From [`CMap::drain`]. What it has not yielded when it is dropped stays in the map.
+///
+/// ```compile_fail,E0597
+/// let drain = {
+///     let map = cmap::CMap::new();
+///     map.drain() // outlives its map
+/// };
+/// ```
 #[must_use = "nothing is taken out until it is asked"]
 pub struct Drain<'m, S = RandomState>(Keys<'m, S>);
 

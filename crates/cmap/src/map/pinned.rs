@@ -13,30 +13,35 @@ use crate::store::Store;
 /// What it has shown stays as it was until it is dropped or [`repin`](Pinned::repin)ned. Until then, memory that was
 /// unlinked after it was made cannot be used again: keep it for a batch, not for minutes.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0597
 /// let map = cmap::CMap::new();
 /// let value = {
 ///     let pinned = map.pin();
 ///     pinned.get(b"key") // outlives its pin
 /// };
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0597
 /// let pinned = {
 ///     let map = cmap::CMap::new();
 ///     map.pin() // outlives its map
 /// };
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// let map = cmap::CMap::new();
 /// let pinned = map.pin();
 /// std::thread::scope(|s| { s.spawn(move || pinned.get(b"key").is_some()); }); // is not sent to another thread
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0502
 /// let map = cmap::CMap::new();
 /// let mut pinned = map.pin();
 /// let value = pinned.get(b"key");
 /// pinned.repin();
 /// drop(value); // was borrowed before
+/// ```
+/// ```compile_fail,E0277
+/// let map = cmap::CMap::new();
+/// let pinned = map.pin();
+/// std::thread::scope(|s| { s.spawn(|| pinned.contains_key(b"key")); }); // nor shared with one
 /// ```
 pub struct Pinned<'m, S = RandomState> {
     store: &'m Store<S>,

@@ -2,7 +2,7 @@
 //! keeps the model in step with the answers.
 
 use crate::failing::{faulty, faulty_on_a_new_thread, spared};
-use cmap::{Budget, CMap, Changed, Error, Inserted, Op as Do};
+use cmap::{Budget, CMap, Changed, Cursor, Error, Inserted, Op as Do};
 use std::{collections::HashMap, ops::ControlFlow};
 
 pub type Model = HashMap<Vec<u8>, Vec<u8>>;
@@ -323,6 +323,45 @@ pub const OPS: &[Op] = &[
         Ok(())
     })
     .sure(),
+    op("scan", |map, model| {
+        let (mut entries, mut cursor) = (0, Some(Cursor::START));
+        while let Some(from) = cursor {
+            cursor = faulty(|| map.scan(from, 10, |_, _| entries += 1));
+        }
+        assert_eq!(entries, model.len());
+        Ok(())
+    })
+    .sure(),
+    op("retain", |map, model| {
+        let removed = faulty(|| map.retain(|_, value| value.len() % 2 == 0));
+        let before = model.len();
+        model.retain(|_, value| value.len() % 2 == 0);
+        assert_eq!(removed, before - model.len());
+        Ok(())
+    })
+    .sure(),
+    op("iter, keys and drain", |map, model| {
+        assert_eq!(faulty(|| map.iter().count()), model.len());
+        assert_eq!(faulty(|| map.keys().count()), model.len());
+        for (key, value) in faulty(|| map.drain()).take(60) {
+            assert_eq!(model.remove(&key), Some(value));
+        }
+        Ok(())
+    })
+    .sure()
+    .returning_vec(),
+    op("get_ref", |map, model| {
+        let kept = faulty(|| map.get_ref(&key_on_stack(40)));
+        let large = faulty(|| map.get_ref(&key_on_stack(0)));
+        faulty(|| map.clear());
+        assert_eq!(kept.as_deref(), model.get(&key(40)).map(Vec::as_slice));
+        assert_eq!(large.as_deref(), model.get(&key(0)).map(Vec::as_slice));
+        faulty(|| drop((kept, large)));
+        model.clear();
+        Ok(())
+    })
+    .sure()
+    .returning_vec(),
     op("memory and stats", |map, _| {
         faulty(|| (map.memory(), map.stats()));
         Ok(())

@@ -13,4 +13,5 @@ mod knobs;
 mod limits;
 mod model;
 mod pins;
+mod refs;
 mod scan;

@@ -2,7 +2,7 @@
 //! limit: it returns, or says `Full` with the bytes that pins hold. What is pinned does not change, and comes back afterwards.
 
 use crate::common::{assert_sound, content, eventually, mix, scaled, settle, within};
-use cmap::{Budget, Builder, CMap, Error, internal};
+use cmap::{Budget, Builder, CMap, Cursor, Error, Op, internal};
 use std::{mem, ops::ControlFlow, sync::mpsc, thread, time::Duration};
 
 const LIMIT: usize = 16 << 20;
@@ -58,6 +58,70 @@ const CALLS: &[Call] = &[
     ("insert_if_absent", |map, n| {
         map.remove(&n.wrapping_sub(2_000).to_le_bytes());
         map.insert_if_absent(&n.to_le_bytes(), &value(n)).map(drop)
+    }),
+    ("replace", |map, n| {
+        map.replace(&key(n), &value(n)).map(drop)
+    }),
+    ("compare_and_swap", |map, n| {
+        let held = map.get(&key(n));
+        map.compare_and_swap(&key(n), held.as_deref(), Some(&value(n)))
+            .map(drop)
+    }),
+    ("compute", |map, n| {
+        map.compute(&key(n), |_| Op::Put(value(n))).map(drop)
+    }),
+    ("get_or_insert_with", |map, n| {
+        map.remove(&key(n));
+        map.get_or_insert_with(&key(n), || value(n)).map(drop)
+    }),
+    ("insert_with", |map, n| {
+        map.insert_with(&key(n), 1_024, |place| place.copy_from_slice(&value(n)))
+            .map(drop)
+    }),
+    ("fetch_add", |map, n| {
+        map.fetch_add(&n.wrapping_rem(9).to_le_bytes(), 1).map(drop)
+    }),
+    ("append", |map, n| {
+        map.remove(&key(n));
+        let (front, back) = (&value(n)[..500], &value(n)[500..]);
+        map.append(&key(n), front)?;
+        map.append(&key(n), back).map(drop).inspect_err(|_| {
+            map.remove(&key(n));
+        })
+    }),
+    ("remove_if, then insert", |map, n| {
+        map.remove_if(&key(n), |found| found == value(n));
+        map.insert(&key(n), &value(n)).map(drop)
+    }),
+    ("retain, then insert", |map, n| {
+        if n % 800 == 0 {
+            map.retain(|key, _| key.len() % 2 == 0);
+        }
+        map.insert(&key(n), &value(n)).map(drop)
+    }),
+    ("drain, then insert", |map, n| {
+        if n % 800 == 0 {
+            assert!(map.drain().take(1_000).count() <= 1_000);
+        }
+        map.insert(&key(n), &value(n)).map(drop)
+    }),
+    ("iter, keys and scan", |map, n| {
+        if n % 3_200 == 0 {
+            assert!(map.iter().all(|(_, value)| value.len() == 1_024));
+            assert!(map.keys().count() <= ENTRIES as usize);
+        }
+        map.scan(
+            Cursor::from_bytes(mix(n, 1).to_be_bytes()),
+            10,
+            |_, value| {
+                assert_eq!(value.len(), 1_024);
+            },
+        );
+        Ok(())
+    }),
+    ("get_ref", |map, n| {
+        map.get_ref(&key(n))
+            .map_or(Ok(()), |value| whole(n, &value))
     }),
     ("remove, then insert", |map, n| {
         map.remove(&key(n));

@@ -126,7 +126,7 @@ fn meanwhile(map: &CMap, rng: &mut Rng, version: u64) {
         970..=989 => drop(map.compact(Budget::bytes(8_000))),
         990..=992 => map.shrink_to_fit(),
         993..=995 => map.reserve(2_000, 0).expect("there is memory"),
-        _ => drop(map.retain(|key, _| key < &key_bytes(1_000_000)[..8] || rng.bool())),
+        _ => drop(map.retain(|key, _| key[2] == 0 || rng.bool())),
     }
 }
 

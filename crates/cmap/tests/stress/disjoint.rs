@@ -6,7 +6,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{CMap, Changed, Inserted, Op, internal};
+use cmap::{CMap, Changed, Inserted, Op, ValueRef, internal};
 use fastrand::Rng;
 use std::thread;
 
@@ -21,6 +21,8 @@ struct Owner<'m> {
     rng: Rng,
     value: Vec<u8>,
     tally: Tally,
+    /// Values kept past their keys' next versions.
+    kept: Vec<(ValueRef, Stamp)>,
 }
 
 impl<'m> Owner<'m> {
@@ -34,6 +36,7 @@ impl<'m> Owner<'m> {
             rng: Rng::with_seed(mix(seed, writer as u64)),
             value: Vec::new(),
             tally: Tally::default(),
+            kept: Vec::new(),
         }
     }
 
@@ -88,7 +91,7 @@ impl<'m> Owner<'m> {
     fn read(&mut self, n: u64) {
         let (map, key) = (self.map, key_bytes(self.key(n)));
         let is_there = self.there[n as usize].is_some();
-        let kind = match self.rng.u8(..32) {
+        let kind = match self.rng.u8(..38) {
             0..=7 => {
                 let found = map.get_with(&key, |value| self.right("get_with", n, Some(value)));
                 assert_eq!(found.is_some(), is_there, "get_with of {n}");
@@ -103,6 +106,19 @@ impl<'m> Owner<'m> {
                 let len = map.get_into(&key, &mut self.value);
                 self.right("get_into", n, len.map(|_| &self.value[..]));
                 Kind::GetInto
+            }
+            32.. => {
+                let found = map.get_ref(&key);
+                self.right("get_ref", n, found.as_deref());
+                self.kept.extend(found.zip(self.expected(n)));
+                for (value, stamp) in &self.kept {
+                    assert_eq!(Stamp::read(value), *stamp, "a kept value changed");
+                }
+                // One here, one that has been there for long.
+                if self.kept.len() > 4 {
+                    self.kept.swap_remove(self.rng.usize(..4));
+                }
+                Kind::GetRef
             }
             18..=22 => {
                 assert_eq!(map.contains_key(&key), is_there, "contains_key of {n}");

@@ -8,7 +8,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{Budget, CMap, Op};
+use cmap::{Budget, CMap, Cursor, Op};
 use fastrand::Rng;
 use std::{
     ops::ControlFlow,
@@ -57,6 +57,22 @@ impl<'m> Worker<'m> {
         self.map.clear();
         for (gone, newest) in self.notes.gone.iter().zip(before) {
             gone.fetch_max(newest, Ordering::SeqCst);
+        }
+        self.tally.did(Kind::Clear);
+    }
+
+    /// Takes out a part of the entries, one by one.
+    fn sweep(&mut self) {
+        let rng = &mut self.rng;
+        if rng.bool() {
+            self.map.retain(|key, value| {
+                assert_eq!(key, key_bytes(Stamp::read(value).key), "another's value");
+                rng.bool()
+            });
+        } else {
+            for (key, value) in self.map.drain().take(rng.usize(..200)) {
+                assert_eq!(key, key_bytes(Stamp::read(&value).key), "another's value");
+            }
         }
         self.tally.did(Kind::Clear);
     }
@@ -123,7 +139,15 @@ impl<'m> Worker<'m> {
                 "{found:?} came back: all up to {gone} were cleared"
             );
         };
-        let kind = match self.rng.u8(..8) {
+        let kind = match self.rng.u8(..9) {
+            8 => {
+                let found = map.get_ref(&key);
+                found.iter().for_each(|found| check(found));
+                // Another thread may clear the map now: what is kept stays.
+                std::thread::yield_now();
+                found.iter().for_each(|found| check(found));
+                Kind::GetRef
+            }
             0..=2 => {
                 map.get_with(&key, check);
                 Kind::GetWith
@@ -161,22 +185,33 @@ impl<'m> Worker<'m> {
 
     fn scan(&mut self) {
         let mut left = self.rng.usize(1..100);
-        let whole = self.rng.bool();
         let look = |key: &[u8], value: &[u8]| {
             assert_eq!(key, key_bytes(Stamp::read(value).key), "another's value");
         };
-        if whole {
-            self.map.for_each(look);
-        } else {
-            _ = self.map.try_for_each(|key, value| {
-                look(key, value);
-                left -= 1;
-                if left == 0 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
+        match self.rng.u8(..6) {
+            0..=1 => self.map.for_each(look),
+            2 => self.map.iter().for_each(|(key, value)| look(&key, &value)),
+            3 => {
+                let mut cursor = Some(Cursor::START);
+                while let Some(from) = cursor {
+                    cursor = self.map.scan(from, left, look);
                 }
-            });
+            }
+            4 => {
+                let known = |key: &[u8]| (0..KEYS).any(|n| key == key_bytes(n));
+                assert!(self.map.keys().take(3).all(|key| known(&key)));
+            }
+            _ => {
+                _ = self.map.try_for_each(|key, value| {
+                    look(key, value);
+                    left -= 1;
+                    if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+            }
         }
         self.tally.did(Kind::Scan);
     }
@@ -266,7 +301,8 @@ fn every_call_meets_every_other() {
             for _ in 0..each {
                 let n = worker.rng.u64(..KEYS);
                 match worker.rng.u8(..100) {
-                    0..=10 => worker.clear(),
+                    0 => worker.sweep(),
+                    1..=10 => worker.clear(),
                     11..=21 => worker.scan(),
                     22..=54 => worker.manage(),
                     55..=64 => worker.read(n),

@@ -10,7 +10,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{CMap, Changed, Op};
+use cmap::{CMap, Changed, Cursor, Op};
 use fastrand::Rng;
 use std::{
     collections::HashMap,
@@ -224,7 +224,7 @@ fn keys_never_removed_are_always_there() {
                     }
                 }
                 998 if rng.u8(..10) == 0 => {
-                    scan(map);
+                    scan(map, rng.u8(..4));
                     Kind::Scan
                 }
                 _ => {
@@ -244,16 +244,33 @@ fn keys_never_removed_are_always_there() {
     });
 }
 
-fn scan(map: &CMap) {
+fn scan(map: &CMap, kind: u8) {
     let mut seen = vec![false; KEYS];
-    map.for_each(|key, value| {
+    let mut look = |key: &[u8], value: &[u8]| {
         let stamp = Stamp::read(value);
         assert_eq!(key, key_bytes(stamp.key), "the value of another key");
         if let Some(seen) = seen.get_mut(stamp.key as usize) {
             assert!(!*seen, "key {} visited twice", stamp.key);
             *seen = true;
         }
-    });
+    };
+    match kind {
+        0 => map.for_each(look),
+        1 => map.iter().for_each(|(key, value)| look(&key, &value)),
+        2 => {
+            let removed = map.retain(|key, value| {
+                look(key, value);
+                true
+            });
+            assert_eq!(removed, 0);
+        }
+        _ => {
+            let mut cursor = Some(Cursor::START);
+            while let Some(from) = cursor {
+                cursor = map.scan(from, 20, &mut look);
+            }
+        }
+    }
     let missed: Vec<_> = (0..KEYS).filter(|&n| !seen[n]).collect();
     assert!(missed.is_empty(), "a scan missed {missed:?}");
 }

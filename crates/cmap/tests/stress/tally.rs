@@ -3,17 +3,19 @@
 use cmap::{Pinned, internal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A kind of operation. The first eight only read.
+/// A kind of operation. The first nine only read.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Get,
+    /// Kept past other operations.
+    GetRef,
     GetWith,
     GetInto,
     ContainsKey,
     ValueLen,
     /// `get`, `contains_key` and `value_len` of a `Pinned`.
     Pinned,
-    /// `for_each` and `try_for_each`.
+    /// Those that change nothing.
     Scan,
     /// `len`, `is_empty`, `memory` and `stats`.
     Figures,
@@ -24,6 +26,7 @@ pub enum Kind {
     Modify,
     Remove,
     Take,
+    /// `clear`, `retain` and `drain`.
     Clear,
     Compact,
     /// `reserve` and `shrink_to_fit`.
@@ -31,8 +34,9 @@ pub enum Kind {
 }
 
 use Kind::*;
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Get,
+    GetRef,
     GetWith,
     GetInto,
     ContainsKey,
@@ -50,7 +54,7 @@ const KINDS: [Kind; 17] = [
     Compact,
     Resize,
 ];
-const READS: usize = 8;
+const READS: usize = 9;
 
 /// Of all tests of this process that have ended.
 static DONE: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];

@@ -5,6 +5,7 @@
 
 mod modify;
 mod op;
+mod walk;
 mod world;
 
 use crate::common::{EightBits, OneHash, SameTop, mix, scaled, seed, spread};

@@ -31,6 +31,12 @@ pub enum Kind {
     Clear,
     ForEach,
     TryForEach,
+    Iter,
+    Keys,
+    Scan,
+    Retain,
+    Drain,
+    GetRef,
     /// Holds some values pinned while the next `len` operations run.
     Pin,
     Reserve,
@@ -57,7 +63,8 @@ pub struct Reach {
     pub small: bool,
 }
 
-const READS: [Kind; 5] = [
+const READS: [Kind; 6] = [
+    Kind::GetRef,
     Kind::Get,
     Kind::GetWith,
     Kind::GetInto,
@@ -137,7 +144,12 @@ impl Op {
 
 /// What touches the whole map.
 fn rare(rng: &mut Rng) -> Kind {
-    match rng.u8(..20) {
+    match rng.u8(..30) {
+        20..=21 => Kind::Iter,
+        22..=23 => Kind::Keys,
+        24..=26 => Kind::Scan,
+        27..=28 => Kind::Retain,
+        29 => Kind::Drain,
         0 => Kind::Clear,
         1..=2 => Kind::ShrinkToFit,
         3..=4 => Kind::Reserve,

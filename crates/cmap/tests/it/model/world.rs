@@ -1,9 +1,9 @@
 //! A map and its model side by side: runs an operation on both and compares.
 
 use super::op::{Kind, Op};
-use cmap::{Budget, CMap, Changed, Inserted, internal};
+use cmap::{Budget, CMap, Changed, Inserted, ValueRef, internal};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     hash::BuildHasher,
     ops::ControlFlow,
     time::Duration,
@@ -31,6 +31,8 @@ pub struct World<'m, S> {
     accounts: bool,
     pub(super) buffer: Vec<u8>,
     since_check: usize,
+    /// Values that are kept past everything that comes.
+    kept: VecDeque<(Vec<u8>, ValueRef)>,
 }
 
 /// What a failure says of long bytes.
@@ -54,6 +56,7 @@ impl<'m, S: BuildHasher> World<'m, S> {
             accounts,
             buffer: Vec::new(),
             since_check: 0,
+            kept: VecDeque::new(),
         }
     }
 
@@ -143,9 +146,12 @@ impl<'m, S: BuildHasher> World<'m, S> {
         let map = self.map;
         let key = self.keys[op.key as usize].as_slice();
         match op.kind {
-            Kind::Get | Kind::GetWith | Kind::GetInto | Kind::ContainsKey | Kind::ValueLen => {
-                self.read(op, key)
-            }
+            Kind::Get
+            | Kind::GetWith
+            | Kind::GetInto
+            | Kind::ContainsKey
+            | Kind::ValueLen
+            | Kind::GetRef => self.read(op, key),
             Kind::Insert | Kind::InsertSwap | Kind::InsertIfAbsent => self.write(op, key),
             Kind::InsertWith
             | Kind::Replace
@@ -178,6 +184,7 @@ impl<'m, S: BuildHasher> World<'m, S> {
             }
             Kind::ForEach => self.compare_all(),
             Kind::TryForEach => self.scan_some(op),
+            Kind::Iter | Kind::Keys | Kind::Scan | Kind::Retain | Kind::Drain => self.walk(op),
             Kind::Pin => unreachable!("pins are run by `hold`"),
             Kind::Reserve => map
                 .reserve(op.tag as usize % 3_000, op.len as usize)
@@ -262,6 +269,23 @@ impl<'m, S: BuildHasher> World<'m, S> {
                     brief(Some(found)),
                     brief(expected)
                 );
+            }
+            Kind::GetRef => {
+                let found = map.get_ref(key);
+                ensure!(
+                    found.as_deref() == expected,
+                    "{} instead of {}",
+                    brief(found.as_deref()),
+                    brief(expected)
+                );
+                let few = expected.is_some_and(|value| value.len() < 100_000);
+                let own = expected.unwrap_or_default().to_vec();
+                self.kept
+                    .extend(found.filter(|_| few).map(|found| (own, found)));
+                if self.kept.len() > 20 {
+                    let (own, kept) = self.kept.pop_front().expect("twenty");
+                    ensure!(*kept == own, "kept {} changed", brief(Some(&own)));
+                }
             }
             Kind::ContainsKey => {
                 let found = map.contains_key(key);
