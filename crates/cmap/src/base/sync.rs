@@ -319,7 +319,7 @@ mod steps {
     stepped!(AtomicBool, bool);
     stepped!(AtomicPtr<T>, *mut T);
     stepped!(AtomicI64, i64, fetch_add, fetch_sub);
-    stepped!(AtomicU32, u32, fetch_add, fetch_sub);
+    stepped!(AtomicU32, u32, fetch_add, fetch_sub, fetch_or);
     stepped!(AtomicU64, u64, fetch_add, fetch_sub);
     stepped!(AtomicUsize, usize, fetch_add, fetch_sub);
 

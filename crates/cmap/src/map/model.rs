@@ -243,7 +243,7 @@ impl Map {
         self.0.remove(key, |value| value[0])
     }
 
-    /// A whole scan of values of one byte.
+    /// A whole scan of values of one byte, in its order.
     pub fn scan(&self) -> Vec<(Vec<u8>, u8)> {
         let mut shown = Vec::new();
         let mut next = Some(0);
@@ -311,20 +311,6 @@ impl Map {
 
     pub fn split(&self, key: &[u8]) {
         self.0.split(key);
-    }
-
-    /// Keys of one byte and values of one byte, in the order in which a scan shows them.
-    pub fn scan(&self) -> Vec<(u8, u8)> {
-        let mut shown = Vec::new();
-        let mut next = Some(0);
-        while let Some(cursor) = next {
-            let scanned = self.0.scan(cursor, &mut |key: &[u8], value: &[u8]| {
-                shown.push((key[0], value[0]));
-                ControlFlow::<()>::Continue(())
-            });
-            next = scanned.continue_value().expect("nobody breaks off");
-        }
-        shown
     }
 
     pub fn merge(&self, key: &[u8]) -> bool {

@@ -47,7 +47,7 @@ fn scan_against_split() {
         map.put(HIGH, 2);
         let scanner = map.clone();
         let scanner = spawn(move || scanner.scan());
-        map.split();
+        map.split(LOW);
         let shown = join(scanner);
         assert_eq!(count(&shown, LOW), (1, Some(1)), "{shown:?}");
         assert_eq!(count(&shown, HIGH), (1, Some(2)), "{shown:?}");
@@ -61,7 +61,7 @@ fn scan_against_merge() {
         let map = Arc::new(Map::new());
         map.put(LOW, 1);
         map.put(HIGH, 2);
-        map.split();
+        map.split(LOW);
         let scanner = map.clone();
         let scanner = spawn(move || scanner.scan());
         assert!(map.merge(LOW), "nothing was merged");

@@ -133,7 +133,8 @@ fn split_of_the_upper_half_against_put_and_scan() {
         let writer = spawn(move || {
             assert_eq!(writer.put(HIGH, 2), Some(1));
             let shown = writer.scan();
-            assert_eq!(shown, [(LOW[0], 1), (HIGH[0], 2)], "a scan is late");
+            let expected = [(LOW.to_vec(), 1), (HIGH.to_vec(), 2)];
+            assert_eq!(shown, expected, "a scan is late");
         });
         map.split(HIGH);
         join(writer);
