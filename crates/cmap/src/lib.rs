@@ -21,6 +21,8 @@
 //! # What it promises
 //! - Operations on one key are linearizable. What a write acknowledged is found until someone removes or replaces it.
 //! - A borrowed value stays valid and unchanged as long as its [`Pinned`] or closure.
+//! - Read-modify-write is atomic per key, and a scan shows what stays exactly once. The caller's closures run while nothing
+//!   is locked.
 //! - No public object holds a lock, and no call waits for a pin: a pin only delays the return of memory.
 //! - An error changes nothing. Reads cannot fail, and a remove needs no memory.
 //! - With [`Builder::max_bytes`], the map's memory stays below that limit plus 1 MiB.
