@@ -190,7 +190,11 @@ impl<'m> Worker<'m> {
         };
         match self.rng.u8(..6) {
             0..=1 => self.map.for_each(look),
-            2 => self.map.iter().for_each(|(key, value)| look(&key, &value)),
+            2 => self
+                .map
+                .iter()
+                .take(left)
+                .for_each(|(key, value)| look(&key, &value)),
             3 => {
                 let mut cursor = Some(Cursor::START);
                 while let Some(from) = cursor {
