@@ -214,7 +214,16 @@ impl<S> Builder<S> {
 }
 
 impl<S: BuildHasher + Send + Sync + 'static> Builder<S> {
-    /// Makes the map.
+    /// Makes the map. Its hasher goes to every thread that uses the map, so it must be one that can:
+    /// ```compile_fail,E0599
+    /// #[derive(Clone, Default)]
+    /// struct Counted(std::rc::Rc<std::cell::Cell<u64>>);
+    /// impl std::hash::BuildHasher for Counted {
+    ///     type Hasher = std::hash::DefaultHasher;
+    ///     fn build_hasher(&self) -> Self::Hasher { self.0.set(self.0.get() + 1); Self::Hasher::new() }
+    /// }
+    /// let map = cmap::CMap::builder().hasher(Counted::default()).build();
+    /// ```
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names the setting that is out of range; [`Error::OutOfMemory`], [`Error::Full`] and

@@ -117,10 +117,10 @@ impl<S: BuildHasher> CMap<S> {
     /// ```
     ///
     /// What is shown cannot leave the closure, but as a copy:
-    /// ```compile_fail
+    /// ```compile_fail,E0521
     /// let map = cmap::CMap::new();
     /// let mut shown = None;
-    /// map.compute(b"k", |old| { shown = old; cmap::Op::<&[u8]>::Keep }); // a lifetime error, which has no code
+    /// map.compute(b"k", |old| { shown = old; cmap::Op::<&[u8]>::Keep });
     /// ```
     pub fn compute<V: AsRef<[u8]>>(
         &self,

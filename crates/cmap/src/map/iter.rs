@@ -49,6 +49,13 @@ impl<'m, T, S: BuildHasher> Batches<'m, T, S> {
 }
 
 /// Copies of all entries. From [`CMap::iter`].
+///
+/// ```compile_fail,E0597
+/// let iter = {
+///     let map = cmap::CMap::new();
+///     map.iter() // outlives its map
+/// };
+/// ```
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct Iter<'m, S = RandomState>(Batches<'m, (Vec<u8>, Vec<u8>), S>);
 

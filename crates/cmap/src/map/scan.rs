@@ -47,7 +47,12 @@ impl Cursor {
 /// A scan holds up nobody: nothing is locked while the caller's code runs, which may call the map, take its time, and panic.
 /// It pins memory for a few entries at a time only.
 impl<S: BuildHasher> CMap<S> {
-    /// Shows every entry to `f`.
+    /// Shows every entry to `f`. What is shown cannot leave `f`, but as a copy:
+    /// ```compile_fail,E0521
+    /// let map = cmap::CMap::new();
+    /// let mut keys = Vec::new();
+    /// map.for_each(|key, _| keys.push(key));
+    /// ```
     ///
     /// ```
     /// let map = cmap::CMap::new();
