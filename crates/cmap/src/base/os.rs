@@ -31,10 +31,16 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    /// Reserves `len` bytes (a multiple of `align`) at a multiple of `align`, inaccessible and without backing memory.
+    /// Reserves `len` bytes (a multiple of `align`) at a multiple of `align`, inaccessible and without backing memory. The
+    /// page that follows them is reserved too, and never accessible: what begins within the range and is shorter than a
+    /// page cannot reach anything else.
     pub(crate) fn new(len: usize, align: usize) -> io::Result<Self> {
         debug_assert!(align.is_power_of_two() && len % align == 0);
-        let padded = len.checked_add(align).ok_or(io::ErrorKind::OutOfMemory)?;
+        let page = page_size();
+        let padded = len
+            .checked_add(align)
+            .and_then(|len| len.checked_add(page))
+            .ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: an anonymous mapping at an address of the system's choice touches no existing memory.
         let raw = unsafe {
             libc::mmap(
@@ -52,7 +58,7 @@ impl Reservation {
         let raw = raw.cast::<u8>();
         let lead = raw.addr().next_multiple_of(align) - raw.addr();
         let tail = align - lead;
-        // SAFETY: `lead <= align`, and the mapping is `len + align` long.
+        // SAFETY: `lead <= align`, and the mapping is `len + align + page` long.
         let base = unsafe { raw.add(lead) };
         if lead > 0 {
             // SAFETY: the first `lead` bytes (a multiple of the page) of the mapping just made; nobody has its address.
@@ -60,8 +66,8 @@ impl Reservation {
             debug_assert_eq!(trimmed, 0);
         }
         if tail > 0 {
-            // SAFETY: `base + len` is `tail` bytes before the mapping's end.
-            let end = unsafe { base.add(len) };
+            // SAFETY: `base + len + page` is `tail` bytes before the mapping's end.
+            let end = unsafe { base.add(len + page) };
             // SAFETY: the last `tail` bytes (a multiple of the page) of the mapping just made; nobody has its address.
             let trimmed = unsafe { libc::munmap(end.cast(), tail) };
             debug_assert_eq!(trimmed, 0);
@@ -167,7 +173,7 @@ impl Drop for Reservation {
             return;
         }
         // SAFETY: Whole-range: ours to unmap, once; the owner (the pool) outlives every reference into it.
-        let done = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+        let done = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len + page_size()) };
         debug_assert_eq!(done, 0);
     }
 }
@@ -179,6 +185,18 @@ fn sysconf(name: libc::c_int, fallback: usize) -> usize {
         .ok()
         .filter(|&n| n > 0)
         .unwrap_or(fallback)
+}
+
+#[cfg(all(target_arch = "x86_64", not(any(cmap_loom, cmap_shuttle))))]
+static HAS_AVX512: AtomicBool = AtomicBool::new(false);
+
+/// Whether the processor has AVX-512F and the system saves its registers.
+#[cfg(all(target_arch = "x86_64", not(any(cmap_loom, cmap_shuttle))))]
+#[cfg_attr(any(cmap_asan, cmap_tsan), allow(dead_code))]
+#[inline(always)]
+pub(crate) fn has_avx512() -> bool {
+    // Relaxed: both answers are right.
+    HAS_AVX512.load(Ordering::Relaxed)
 }
 
 /// Bytes of an ordinary page.
@@ -271,6 +289,12 @@ mod membarrier {
 mod membarrier {
     pub(crate) fn register() {}
     pub(crate) fn barrier() {}
+}
+
+/// Finds out what the processor can do. Called when a map is made.
+pub(crate) fn detect_processor() {
+    #[cfg(all(target_arch = "x86_64", not(any(cmap_loom, cmap_shuttle))))]
+    HAS_AVX512.store(std::is_x86_feature_detected!("avx512f"), Ordering::Relaxed);
 }
 
 /// Asks the system, once per process, for barriers on behalf of all threads. `CMAP_NO_MEMBARRIER` in the environment

@@ -17,6 +17,8 @@ pub(crate) struct Directory {
     /// Bits of the hash that were used up above.
     above: u32,
     bits: u32,
+    /// `63 - bits`: how far half a hash is shifted to give a root's entry.
+    shift: u32,
     entries: Box<[AtomicU64]>,
     /// Beside the entries of a full-grown root: the directories below them.
     below: Box<[Shared<Directory>]>,
@@ -49,6 +51,7 @@ impl Directory {
         try_box(Self {
             above,
             bits,
+            shift: 63 - bits,
             entries,
             below,
         })
@@ -89,6 +92,18 @@ impl Directory {
     fn number(&self, hash: u64) -> usize {
         // Two shifts: `bits` may be 0.
         (((hash << self.above) >> 1) >> (63 - self.bits)) as usize
+    }
+
+    /// The table of a hash, if this root names it itself.
+    #[inline(always)]
+    pub(super) fn glance(&self, hash: u64) -> Option<TableRef> {
+        debug_assert_eq!(self.above, 0);
+        let entry = self
+            .entries
+            .get(((hash >> 1) >> (self.shift & 63)) as usize)?;
+        // Acquire: as in `find`.
+        let entry = TableRef::from_bits(entry.load(Ordering::Acquire));
+        (!entry.is_below()).then_some(entry)
     }
 
     /// The table of a hash, asking the directory below where there is one.

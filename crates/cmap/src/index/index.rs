@@ -41,6 +41,24 @@ pub(crate) struct Counters {
     pub(crate) spills: AtomicU64,
 }
 
+/// What a first look at a hash shows.
+pub(crate) enum Glance {
+    /// No key has this hash.
+    Absent,
+    /// If a key has it, then probably the one here.
+    Likely(Location),
+    /// It takes a closer look.
+    Unsure,
+}
+
+/// Whether keys of this home and window may be in overflow lines or spill tables.
+#[inline(always)]
+fn may_be_beyond(home: &Line, window: u64) -> bool {
+    // Relaxed, both: they say where else to look, not what is there.
+    let filter = home[1 + slot::class_of(window)].load(Ordering::Relaxed) & slot::FLAGS;
+    filter | home[0].load(Ordering::Relaxed) & slot::SPILL != 0
+}
+
 /// See the file's head.
 pub(crate) struct Index {
     pub(super) root: Shared<Directory>,
@@ -123,20 +141,48 @@ impl Index {
 
     // --- finding ---
 
-    /// The location of the entry that `is` knows, among those of this hash.
+    /// The first look at a hash: enough for most hits, and for most misses. [`Index::find`] is the whole answer.
+    ///
+    /// It calls nothing and cannot panic, so that a reader keeps everything in registers: how many instructions stand between
+    /// two reads decides how many of their cache misses overlap.
+    #[inline(always)]
+    pub(crate) fn glance(&self, pool: &Pool, pin: &Pin, hash: u64) -> Glance {
+        let entry = self.root.load(pin).and_then(|root| root.glance(hash));
+        let Some(entry) = entry else {
+            return Glance::Unsure;
+        };
+        let spread = entry.spread(hash);
+        let Some(home) = entry.bucket(spread.bucket, pool, pin) else {
+            return Glance::Unsure;
+        };
+        if let Some(slot) = table::first_match(home, spread.window) {
+            // Acquire: pairs with the Release of the slot's store (Published-last). It may show another entry by now: the
+            // key tells.
+            let word = home[slot].load(Ordering::Acquire);
+            return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
+        }
+        if may_be_beyond(home, spread.window) {
+            Glance::Unsure
+        } else {
+            Glance::Absent
+        }
+    }
+
+    /// What `ask` answers about the entry that it knows, among those of this hash.
     #[inline]
-    pub(crate) fn find(
+    pub(crate) fn find<R>(
         &self,
         pool: &Pool,
         pin: &Pin,
         hash: u64,
         second: impl FnOnce() -> u64,
-        mut is: impl FnMut(Location) -> bool,
-    ) -> Option<Location> {
+        ask: impl Fn(Location) -> Option<R>,
+    ) -> Option<R> {
         let entry = self.root(pin).find(hash, pin);
         let spread = entry.spread(hash);
         interleave::point();
-        let home = entry.bucket(spread.bucket, pool, pin);
+        let table = Table::of(entry, pool, pin);
+        let home = table.bucket(spread.bucket);
         let want = Want::primary(spread.window);
         // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
         let mut matches = table::matching(home, want);
@@ -147,35 +193,19 @@ impl Index {
             matches &= matches - 1;
             // No longer a match: then the key was absent at this instant.
             if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
-                if is(at) {
-                    return Some(at);
+                let answer = ask(at);
+                if answer.is_some() {
+                    return answer;
                 }
             }
         }
-        // Relaxed, both: they say where else to look, not what is there.
-        let filter = home[1 + slot::class_of(spread.window)].load(Ordering::Relaxed) & slot::FLAGS;
-        if filter | home[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
+        if !may_be_beyond(home, spread.window) {
             return None;
         }
         interleave::point();
-        let table = Table::of(entry, pool, pin);
-        self.find_beyond(pool, pin, &table, hash, filter, second, is)
-    }
-
-    /// The overflow lines that the filter names, then the spill tables.
-    #[cold]
-    #[allow(clippy::too_many_arguments)]
-    fn find_beyond(
-        &self,
-        pool: &Pool,
-        pin: &Pin,
-        table: &Table<'_>,
-        hash: u64,
-        filter: u64,
-        second: impl FnOnce() -> u64,
-        mut is: impl FnMut(Location) -> bool,
-    ) -> Option<Location> {
-        let spread = table.spread(hash);
+        // The overflow lines that the filter names, then the spill tables.
+        // Relaxed: it says where else to look, not what is there.
+        let filter = home[1 + slot::class_of(spread.window)].load(Ordering::Relaxed);
         let want = Want::overflow(spread.bucket, spread.window);
         let lines = table.choices(spread.bucket, slot::class_of(spread.window));
         for (number, flag) in lines.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
@@ -190,8 +220,9 @@ impl Index {
                 let word = line[matches.trailing_zeros() as usize].load(Ordering::Acquire);
                 matches &= matches - 1;
                 if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
-                    if is(at) {
-                        return Some(at);
+                    let answer = ask(at);
+                    if answer.is_some() {
+                        return answer;
                     }
                 }
             }
@@ -202,8 +233,13 @@ impl Index {
         {
             return None;
         }
-        let (_, _, word) = self.spill.find(pool, pin, second(), is)?;
-        Location::of_word(word)
+        let mut answer = None;
+        let is_it = |at| {
+            answer = ask(at);
+            answer.is_some()
+        };
+        self.spill.find(pool, pin, second(), is_it)?;
+        answer
     }
 
     // --- in hash order ---

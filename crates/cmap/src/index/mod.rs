@@ -20,7 +20,7 @@ mod table;
 
 pub(crate) use collect::BUCKET_ENTRIES_MAX;
 pub(crate) use directory::Directory;
-pub(crate) use index::{Context, Index, IndexKeeper};
+pub(crate) use index::{Context, Glance, Index, IndexKeeper};
 pub(crate) use locked::{Locked, NoRoom};
 pub(crate) use resize::Made;
 pub(crate) use shape::Geometry;

@@ -238,7 +238,7 @@ impl Geometry {
 }
 
 impl Spread {
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(hash: u64, depth: u32, base: u32, primary: usize) -> Self {
         let v = (hash << depth) >> (64 - V_BITS);
         Self {

@@ -22,7 +22,7 @@ pub(super) const LINE_B: u64 = 1 << 62;
 pub(super) const AUX: u64 = 1 << 40;
 
 pub(super) const WINDOW_BITS: u32 = 21;
-const WINDOW_SHIFT: u32 = 41;
+pub(super) const WINDOW_SHIFT: u32 = 41;
 const WINDOW_MASK: u64 = ((1 << WINDOW_BITS) - 1) << WINDOW_SHIFT;
 /// Window bits that an overflow slot keeps.
 pub(super) const SHORT_BITS: u32 = 15;

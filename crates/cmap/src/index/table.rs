@@ -22,24 +22,26 @@ use crate::memory::{BlockClass, Line, Location, Pin, Pool};
 /// A directory's entry: where a table is, how deep, and of which shape.
 ///
 /// ```text
-/// 63      56 55   50 49   48  46 45    40 39          0
-/// | primary | base  |sub | shape | depth | location     |
+/// 63          24 23     16 15      14     13   8 7       6 5     0
+/// | location    | primary | - | shape's | base  | shape's | depth |
+/// |             |         |   | bit 2   |       | bits 01 |       |
 /// ```
-/// `primary` and `base` follow from the others; they stand here so that a reader needs nothing else to find its bucket.
+/// `primary` and `base` follow from the others; they stand here so that a reader needs nothing else to find its bucket, and
+/// where a shift or none gets at them. All zeros: ask the directory below.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableRef(u64);
 
 impl TableRef {
-    const SUB: u64 = 1 << 49;
+    const LOCATION_SHIFT: u32 = 24;
 
     pub(super) fn new(at: Location, depth: u32, shape: Shape) -> Self {
-        let packed = u64::from(depth) << 40 | u64::from(shape.0) << 46;
-        let derived = u64::from(shape.base(depth)) << 50 | (shape.primary() as u64) << 56;
-        Self(at.bits() | packed | derived)
+        let shape_bits = u64::from(shape.0 & 3) << 6 | u64::from(shape.0 >> 2) << 14;
+        let derived = u64::from(shape.base(depth)) << 8 | (shape.primary() as u64) << 16;
+        Self(at.bits() << Self::LOCATION_SHIFT | derived | shape_bits | u64::from(depth))
     }
 
     /// The entry that says: ask the directory below.
-    pub(super) const BELOW: Self = Self(Self::SUB);
+    pub(super) const BELOW: Self = Self(0);
 
     #[inline]
     pub(super) fn from_bits(bits: u64) -> Self {
@@ -53,34 +55,39 @@ impl TableRef {
 
     #[inline]
     pub(super) fn is_below(self) -> bool {
-        self.0 & Self::SUB != 0
+        self.0 == 0
     }
 
     #[inline]
     pub(super) fn at(self) -> Location {
-        Location::of_word(self.0).expect("a directory entry names a table")
+        Location::of_table(self.0 >> Self::LOCATION_SHIFT)
     }
 
     #[inline]
     pub(super) fn depth(self) -> u32 {
-        (self.0 >> 40) as u32 & 63
+        self.0 as u32 & 63
     }
 
     #[inline]
     pub(super) fn shape(self) -> Shape {
-        Shape((self.0 >> 46) as u8 & 7)
+        Shape((self.0 >> 6 & 3 | self.0 >> 12 & 4) as u8)
     }
 
     /// Where a hash belongs. The same as the shape's, without looking anything up.
-    #[inline]
+    #[inline(always)]
     pub(super) fn spread(self, hash: u64) -> Spread {
-        let (primary, base) = (self.0 >> 56, (self.0 >> 50) as u32 & 63);
-        Spread::of(hash, self.depth(), base, primary as usize)
+        let (base, primary) = ((self.0 >> 8) as u32 & 63, usize::from((self.0 >> 16) as u8));
+        Spread::of(hash, self.depth(), base, primary)
     }
 
-    /// The bucket's line.
-    #[inline]
-    pub(super) fn bucket<'p>(self, number: usize, pool: &'p Pool, pin: &'p Pin) -> &'p Line {
+    /// The bucket's line; `None` where there is none, which a reader that goes on finds out.
+    #[inline(always)]
+    pub(super) fn bucket<'p>(
+        self,
+        number: usize,
+        pool: &'p Pool,
+        pin: &'p Pin,
+    ) -> Option<&'p Line> {
         pool.arena()
             .line(self.at().offset() + (1 + number) * size_of::<Line>(), pin)
     }
@@ -100,7 +107,7 @@ impl core::fmt::Debug for TableRef {
         write!(
             f,
             "Table({:?}, depth {}, {:?})",
-            Location::of_word(self.0),
+            self.at(),
             self.depth(),
             self.shape()
         )
@@ -390,6 +397,52 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
     found & 0xFF
 }
 
+/// As [`matching`], of a home line, where the processor has AVX-512: a third of the instructions.
+#[inline(always)]
+#[cfg(all(
+    target_arch = "x86_64",
+    not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
+))]
+fn matching_avx512(home: &Line, window: u64) -> u32 {
+    let found: u32;
+    // SAFETY: Words-are-words: as in `matching`. The flags are shifted out to the left, location and aux to the right.
+    // Registers above the first sixteen leave nothing to clean up; `has_avx512` was asked.
+    unsafe {
+        core::arch::asm!(
+            "vpsllq zmm16, [{home}], {left}",
+            "vpbroadcastq zmm17, {window}",
+            "vpsrlq zmm16, zmm16, {right}",
+            "vpcmpeqq k1, zmm16, zmm17",
+            "kmovw {found:e}, k1",
+            home = in(reg) home.as_ptr(),
+            window = in(reg) window,
+            left = const 64 - slot::WINDOW_BITS - slot::WINDOW_SHIFT,
+            right = const 64 - slot::WINDOW_BITS,
+            found = out(reg) found,
+            out("zmm16") _,
+            out("zmm17") _,
+            out("k1") _,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    found
+}
+
+/// The first slot of a home line that looks like `window`.
+#[inline(always)]
+pub(super) fn first_match(home: &Line, window: u64) -> Option<usize> {
+    #[cfg(all(
+        target_arch = "x86_64",
+        not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
+    ))]
+    if crate::base::os::has_avx512() {
+        let found = matching_avx512(home, window);
+        return (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1));
+    }
+    let found = matching(home, Want::primary(window));
+    (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1))
+}
+
 #[inline]
 #[cfg(not(all(
     target_arch = "x86_64",
@@ -435,6 +488,7 @@ mod tests {
 
     #[test]
     fn matching_finds_what_looks_alike_and_nothing_else() {
+        crate::base::os::detect_processor();
         let mut rng = 1u64;
         for _ in 0..20_000 {
             rng = rng
@@ -457,6 +511,10 @@ mod tests {
                     (0..SLOTS).filter(|&n| want.matches(line.0[n].load(Ordering::Relaxed)));
                 let expected = expected.fold(0, |bits, n| bits | 1 << n);
                 assert_eq!(matching(&line.0, want), expected);
+                if want == Want::primary(rng >> 43) {
+                    let first = (expected != 0).then(|| expected.trailing_zeros() as usize);
+                    assert_eq!(first_match(&line.0, rng >> 43), first);
+                }
             }
         }
     }

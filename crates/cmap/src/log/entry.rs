@@ -121,13 +121,18 @@ pub(super) fn header_length(control: u8) -> usize {
     3 + usize::from(control & 1) + usize::from((control >> 1) & 3)
 }
 
-/// Header, key and value length of an entry with the common header: two lengths of a byte each.
-#[inline]
-pub(super) fn ordinary(header: &[u8]) -> Option<(usize, usize, usize)> {
-    match *header {
-        [KIND_ENTRY, key, value, ..] => Some((3, key.into(), value.into())),
-        _ => None,
-    }
+/// Length of the common header: two lengths of a byte each.
+pub(super) const ORDINARY_HEADER_BYTES: usize = 3;
+
+/// The length of the value, if this is the common header of an entry with a key of this length.
+#[inline(always)]
+pub(super) fn ordinary(header: &[u8], key_len: usize) -> Option<usize> {
+    let [kind, key, value, ..] = *header else {
+        return None;
+    };
+    // Both at once.
+    let expected = usize::from(KIND_ENTRY) | key_len << 8;
+    (usize::from(u16::from_le_bytes([kind, key])) == expected).then_some(value.into())
 }
 
 /// Whether two keys of one length are the same. Short ones without a call.
@@ -148,8 +153,12 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 /// Reads a header. Anything that [`encode`] and [`encode_pad`] do not write is a broken invariant.
 #[inline]
 pub(super) fn decode(header: &[u8]) -> Record {
-    if let Some((header, key, value)) = ordinary(header) {
-        return Record::Entry { header, key, value };
+    if let [KIND_ENTRY, key, value, ..] = *header {
+        return Record::Entry {
+            header: ORDINARY_HEADER_BYTES,
+            key: key.into(),
+            value: value.into(),
+        };
     }
     decode_slow(header)
 }

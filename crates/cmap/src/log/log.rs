@@ -156,28 +156,29 @@ impl Log {
         key: &[u8],
         pin: &'p Pin,
     ) -> Option<&'p [u8]> {
-        let start = pool.arena().bytes(at, GRANULE, pin);
-        let Some((header, key_len, value_len)) = entry::ordinary(start) else {
-            return Self::value_of_slow(pool, at, key, pin);
-        };
-        if key_len != key.len() {
-            return None;
-        }
-        let len = header + key_len + value_len + usize::from(cfg!(planted_entry_end));
-        let all = pool.arena().bytes(at, len, pin);
-        let (own, value) = all[header..].split_at(key_len);
-        entry::same(own, key).then_some(value)
+        Self::value_if_ordinary(pool, at, key, pin).or_else(|| {
+            let entry = Self::entry(pool, at, pin);
+            (entry.key == key).then_some(entry.value)
+        })
     }
 
-    #[cold]
-    fn value_of_slow<'p>(
+    /// As [`Log::value_of`], of an entry with the common header only: `None` says nothing.
+    #[inline(always)]
+    pub(crate) fn value_if_ordinary<'p>(
         pool: &'p Pool,
         at: Location,
         key: &[u8],
         pin: &'p Pin,
     ) -> Option<&'p [u8]> {
-        let entry = Self::entry(pool, at, pin);
-        (entry.key == key).then_some(entry.value)
+        const HEADER_BYTES: usize = entry::ORDINARY_HEADER_BYTES;
+        let start = pool.arena().short(at, GRANULE, pin)?;
+        let value_len = entry::ordinary(start, key.len())?;
+        let planted = usize::from(cfg!(planted_entry_end));
+        let all = pool
+            .arena()
+            .short(at, HEADER_BYTES + key.len() + value_len + planted, pin)?;
+        let (own, value) = all[HEADER_BYTES..].split_at(key.len());
+        entry::same(own, key).then_some(value)
     }
 
     /// Of the entry at `at`, which the pin can see: its bytes, and where its value starts, in the pool's range, and its length.

@@ -168,8 +168,7 @@ impl<S: BuildHasher> CMap<S> {
     /// ```
     #[inline]
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let pin = self.store.pin();
-        self.store.get(key, &pin).map(f)
+        self.store.get_with(key, f)
     }
 
     /// Appends `key`'s value to `out` and returns its length. `out` is untouched if the key is absent.

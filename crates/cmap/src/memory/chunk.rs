@@ -8,6 +8,7 @@
 //!
 //! Invariants that the unsafe blocks below cite (stated in ARCHITECTURE.md):
 //! - **Within-range**: every access is checked against the range's length; what was never committed faults, it is not read.
+//!   The page after the range is never committed, so what is shorter than a page has only its start checked.
 //! - **Written-once**: an entry's bytes are written by the thread that reserved them, before its location is published
 //!   (*Published-last*), and only read from then on.
 //! - **Pinned-stays**: nothing that a pin can see is used for anything else before the pin ends.
@@ -24,6 +25,9 @@ use crate::base::sync::{AtomicU32, AtomicU64};
 
 /// A cache line of a block.
 pub(crate) type Line = [AtomicU64; 8];
+
+/// What is not longer fits a page of any system.
+pub(crate) const SHORT_BYTES_MAX: usize = 1024;
 
 /// What a chunk is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +75,9 @@ pub(crate) use real::Arena;
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 mod real {
-    use super::{AtomicU32, ChunkId, Descriptor, Hold, Line, Location, Pin, Reservation};
+    use super::{
+        AtomicU32, ChunkId, Descriptor, Hold, Line, Location, Pin, Reservation, SHORT_BYTES_MAX,
+    };
     use std::io;
 
     /// The range and its descriptors.
@@ -155,6 +161,30 @@ mod real {
             unsafe { core::slice::from_raw_parts(from, len) }
         }
 
+        /// Where something shorter than a page starts; `None` outside the range.
+        #[inline(always)]
+        fn at_short(&self, offset: usize) -> Option<*mut u8> {
+            if offset >= self.range.len() {
+                return None;
+            }
+            // SAFETY: Within-range.
+            Some(unsafe { self.range.base().as_ptr().add(offset) })
+        }
+
+        /// As [`Arena::bytes`], for at most [`SHORT_BYTES_MAX`]; `None` outside the range. For a way that must stay short.
+        #[inline(always)]
+        pub(crate) fn short<'p>(
+            &'p self,
+            at: Location,
+            len: usize,
+            _pin: &'p Pin,
+        ) -> Option<&'p [u8]> {
+            let from = self.at_short(at.offset())?;
+            let len = len.min(SHORT_BYTES_MAX);
+            // SAFETY: Within-range (in `at_short`), Written-once, Pinned-stays.
+            Some(unsafe { core::slice::from_raw_parts(from, len) })
+        }
+
         /// Copies `bytes` to `offset`, in space that the caller reserved and has not published.
         #[inline]
         pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
@@ -214,13 +244,13 @@ mod real {
             unsafe { core::slice::from_raw_parts(from, count) }
         }
 
-        /// The line of a block at `offset`.
-        #[inline]
-        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
-            let from = self.at(offset, size_of::<Line>()).cast::<Line>();
+        /// The line of a block at `offset`; `None` outside the range.
+        #[inline(always)]
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> Option<&'p Line> {
+            let from = self.at_short(offset)?.cast::<Line>();
             debug_assert!(offset % size_of::<Line>() == 0);
             // SAFETY: Within-range, Words-are-words, Pinned-stays.
-            unsafe { &*from }
+            Some(unsafe { &*from })
         }
 
         /// `offset..offset + len` was dealt out: exactly these bytes may be used. Only a checker cares.
@@ -436,6 +466,16 @@ mod model {
             self.memory.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
+        pub(crate) fn short<'p>(
+            &'p self,
+            at: Location,
+            len: usize,
+            pin: &'p Pin,
+        ) -> Option<&'p [u8]> {
+            assert!(len <= super::SHORT_BYTES_MAX);
+            Some(self.bytes(at, len, pin))
+        }
+
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {
             self.look(at.offset(), len)
         }
@@ -547,7 +587,7 @@ mod model {
             }
         }
 
-        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> &'p Line {
+        pub(crate) fn line<'p>(&'p self, offset: usize, _pin: &'p Pin) -> Option<&'p Line> {
             let blocks = &self.memory().blocks;
             let before = blocks.iter().filter(|(start, _)| **start <= offset);
             let block = before.max_by_key(|(start, _)| **start);
@@ -556,7 +596,7 @@ mod model {
                 .expect("a line of a block");
             // SAFETY: it lives as long as the arena.
             let lines: &[Line] = unsafe { block.as_ref() };
-            &lines[(offset - start) / 64]
+            Some(&lines[(offset - start) / 64])
         }
 
         pub(crate) fn prefetch(&self, _at: Location) {}

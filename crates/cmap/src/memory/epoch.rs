@@ -122,7 +122,10 @@ static DOMAIN: Domain = Domain::new();
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 thread_local! {
+    /// The thread's record.
     static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    /// The same, where pins need no fence of their own.
+    static UNFENCED: Cell<Option<&'static Record>> = const { Cell::new(None) };
     static EXIT: Exit = const { Exit };
 }
 
@@ -132,6 +135,7 @@ loom::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
 #[cfg(cmap_loom)]
 loom::thread_local! {
     static LOCAL: Cell<Option<&'static Record>> = Cell::new(None);
+    static UNFENCED: Cell<Option<&'static Record>> = Cell::new(None);
     static EXIT: Exit = Exit;
 }
 
@@ -141,6 +145,7 @@ shuttle::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
 #[cfg(cmap_shuttle)]
 shuttle::thread_local! {
     static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static UNFENCED: Cell<Option<&'static Record>> = const { Cell::new(None) };
     static EXIT: Exit = const { Exit };
 }
 
@@ -155,6 +160,7 @@ struct Exit;
 
 impl Drop for Exit {
     fn drop(&mut self) {
+        let _ = UNFENCED.try_with(Cell::take);
         let Some(record) = LOCAL.try_with(Cell::take).ok().flatten() else {
             return;
         };
@@ -214,6 +220,7 @@ impl Domain {
             }
         }
         os::register_barrier();
+        os::detect_processor();
     }
 
     /// See [`Domain::forks`].
@@ -226,34 +233,51 @@ impl Domain {
     /// Promises to look at what `tag`'s map shows, until the pin is dropped. Never waits and never fails.
     #[inline]
     pub(crate) fn pin(&'static self, tag: Tag) -> Pin {
-        let Some(record) = local() else {
-            return self.pin_slow(tag);
-        };
-        self.pin_in(record, tag)
+        match self.pin_quick(tag) {
+            Some(pin) => pin,
+            None => self.pin_slow(tag),
+        }
     }
 
-    #[inline]
-    fn pin_in(&'static self, record: &'static Record, tag: Tag) -> Pin {
+    /// As [`Domain::pin`], where that takes but a store; else `None`.
+    #[inline(always)]
+    pub(crate) fn pin_quick(&'static self, tag: Tag) -> Option<Pin> {
+        if let Some(record) = UNFENCED.try_with(Cell::get).ok().flatten() {
+            let slot = &record.pins[0];
+            // Relaxed: our own word.
+            if slot.load(Ordering::Relaxed) == 0 {
+                let pin = self.pin_at(slot, tag);
+                // The barrier itself is made by `stamp`; here the compiler must merely keep the order.
+                compiler_fence(Ordering::SeqCst);
+                return Some(pin);
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn pin_at(&'static self, slot: &'static AtomicU64, tag: Tag) -> Pin {
         // Acquire: pairs with the AcqRel in `stamp`: who pins above a stamp sees what was unlinked before it.
         let epoch = self.epoch.load(Ordering::Acquire);
         interleave::point();
-        for slot in &record.pins {
-            // Relaxed: our own word.
-            if slot.load(Ordering::Relaxed) == 0 {
-                // Release: pairs with the Acquire in `oldest_pin`: who reads this word, and not the zero before it, must
-                // come after what our former pin in this slot read.
-                slot.store(word(epoch, tag), pin_order());
-                self.barrier_after_pin();
-                return Pin::of(slot, Holder::Alone);
-            }
-        }
-        let pin = record.pin_deep(epoch);
+        // Release: pairs with the Acquire in `oldest_pin`: who reads this word, and not the zero before it, must come after
+        // what our former pin in this slot read.
+        slot.store(word(epoch, tag), pin_order());
+        Pin::of(slot, Holder::Alone)
+    }
+
+    fn pin_in(&'static self, record: &'static Record, tag: Tag) -> Pin {
+        let is_free = |slot: &&AtomicU64| slot.load(Ordering::Relaxed) == 0;
+        let pin = match record.pins.iter().find(is_free) {
+            Some(slot) => self.pin_at(slot, tag),
+            // Acquire: as in `pin_at`.
+            None => record.pin_deep(self.epoch.load(Ordering::Acquire)),
+        };
         self.barrier_after_pin();
         pin
     }
 
     /// Orders the pin's store before every later load. Its partner is the barrier in [`Domain::stamp`].
-    #[inline]
     #[cfg_attr(planted_no_barrier_after_pin, allow(clippy::unused_self))]
     fn barrier_after_pin(&self) {
         #[cfg(planted_no_barrier_after_pin)]
@@ -262,8 +286,8 @@ impl Domain {
         if cfg!(cmap_tsan) {
             // SeqCst, AcqRel in effect: ThreadSanitizer knows no fences; a read-modify-write of the epoch orders as well.
             self.epoch.fetch_add(0, Ordering::SeqCst);
-        } else if cfg!(not(cmap_loom)) && os::asymmetric() {
-            // The barrier itself is made by `stamp`; here the compiler must merely keep the order.
+        } else if unfenced() {
+            // As in `pin_quick`.
             compiler_fence(Ordering::SeqCst);
         } else {
             // SeqCst: pairs with the fence in `stamp`.
@@ -271,10 +295,18 @@ impl Domain {
         }
     }
 
+    /// A thread's first pin, a nested one, or one that needs a fence.
     #[cold]
+    #[inline(never)]
     fn pin_slow(&'static self, tag: Tag) -> Pin {
-        match self.claim_record() {
-            Some(record) => self.pin_in(record, tag),
+        match local().or_else(|| self.claim_record()) {
+            Some(record) => {
+                if unfenced() {
+                    // From now on; the barriers may have been had only after this thread's first pin.
+                    let _ = UNFENCED.try_with(|local| local.set(Some(record)));
+                }
+                self.pin_in(record, tag)
+            }
             None => self.pin_fallback(),
         }
     }
@@ -429,7 +461,11 @@ const fn pin_order() -> Ordering {
     Ordering::Relaxed
 }
 
-#[inline]
+/// Whether a pin needs no fence.
+fn unfenced() -> bool {
+    cfg!(not(any(cmap_loom, cmap_shuttle, cmap_tsan))) && os::asymmetric()
+}
+
 fn local() -> Option<&'static Record> {
     LOCAL.try_with(Cell::get).ok().flatten()
 }

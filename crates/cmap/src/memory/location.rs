@@ -34,6 +34,13 @@ impl Location {
         (granules != 0).then_some(Self(granules))
     }
 
+    /// The location of a table, as its directory entry holds it.
+    #[inline]
+    pub(crate) fn of_table(granules: u64) -> Self {
+        debug_assert!(granules != 0 && granules <= Self::MASK);
+        Self(granules)
+    }
+
     /// The location as a slot holds it.
     #[inline]
     pub(crate) fn bits(self) -> u64 {

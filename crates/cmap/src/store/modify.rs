@@ -177,16 +177,9 @@ impl<S: BuildHasher> Store<S> {
     pub(super) fn look<'p>(&'p self, hash: u64, key: &'p [u8], pin: &'p Pin) -> Seen<'p, S> {
         let generation = self.generation.load(pin);
         let entry = generation.and_then(|generation| {
-            let mut value = None;
-            let is_it = |at| {
-                value = Log::value_of(&self.pool, at, key, pin);
-                value.is_some()
-            };
+            let ask = |at| Some((at, Log::value_of(&self.pool, at, key, pin)?));
             let second = || hash::second(key);
-            let at = generation
-                .index
-                .find(&self.pool, pin, hash, second, is_it)?;
-            Some((at, value?))
+            generation.index.find(&self.pool, pin, hash, second, ask)
         });
         Seen {
             store: self,

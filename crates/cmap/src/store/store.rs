@@ -6,7 +6,7 @@ use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
-use crate::index::{Context, Directory, Geometry, IndexKeeper, TableRef};
+use crate::index::{Context, Directory, Geometry, Glance, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
 use crate::memory::{
     ChunkId, Holder, Limbo, Location, Pin, Pool, Refused, Shared, Tag, Unlinked, domain, try_box,
@@ -53,6 +53,9 @@ pub(crate) struct Store<S> {
     pub(super) shrunk_to: AtomicU64,
     pub(super) counts: Counts,
 }
+
+/// A glance did not answer.
+struct Unsure;
 
 /// How often what happened, for `stats`.
 #[derive(Default)]
@@ -190,17 +193,61 @@ impl<S: BuildHasher> Store<S> {
     /// The value of a key, as the pin sees it.
     #[inline]
     pub(crate) fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
+        match self.glance(key, pin) {
+            Ok(value) => value,
+            Err(Unsure) => self.get_slow(key, pin),
+        }
+    }
+
+    /// Shows the value of a key to `f`.
+    ///
+    /// The way that most reads take keeps everything in registers, so it hands nothing on: what it cannot answer is done
+    /// again from the start.
+    #[inline]
+    pub(crate) fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if let Some(pin) = domain().pin_quick(self.tag) {
+            match self.glance(key, &pin) {
+                Ok(None) => return None,
+                Ok(Some(value)) => return Some(f(value)),
+                Err(Unsure) => {}
+            }
+        }
+        self.get_with_slow(key, f)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_with_slow<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let pin = self.pin();
+        self.get_slow(key, &pin).map(f)
+    }
+
+    #[inline(always)]
+    fn glance<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Result<Option<&'p [u8]>, Unsure> {
+        let hash = self.hash(key);
+        let Some(generation) = self.generation.load(pin) else {
+            return Ok(None);
+        };
+        match generation.index.glance(&self.pool, pin, hash) {
+            Glance::Absent => Ok(None),
+            Glance::Likely(at) => match Log::value_if_ordinary(&self.pool, at, key, pin) {
+                None => Err(Unsure),
+                value => Ok(value),
+            },
+            Glance::Unsure => Err(Unsure),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slow<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         let hash = self.hash(key);
         let generation = self.generation.load(pin)?;
-        let mut value = None;
-        let is_it = |at| {
-            value = Log::value_of(&self.pool, at, key, pin);
-            value.is_some()
-        };
+        let value_of = |at| Log::value_of(&self.pool, at, key, pin);
+        let second = || hash::second(key);
         generation
             .index
-            .find(&self.pool, pin, hash, || hash::second(key), is_it)?;
-        value
+            .find(&self.pool, pin, hash, second, value_of)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -337,7 +337,9 @@ impl<S: BuildHasher> Store<S> {
         // A look without the lock: most that are dead end here.
         if generation
             .index
-            .find(&self.pool, pin, hash, second, |at| at == from)
+            .find(&self.pool, pin, hash, second, |at| {
+                (at == from).then_some(())
+            })
             .is_none()
         {
             return Ok(false);
