@@ -20,6 +20,26 @@ pub(super) struct Lane {
     pub(super) bytes: AtomicI64,
     /// Bytes written and removed since the last maintenance.
     pub(super) owed: AtomicU64,
+    /// How often its threads threw dice: see [`Lane::throw`].
+    throws: AtomicU64,
+}
+
+/// What chance decides. From [`Log::throw`](super::Log::throw).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Throw(pub(super) u64);
+
+impl Throw {
+    /// Whether this is the one case in `n`, a power of two.
+    pub(crate) fn is_one_in(self, n: u64) -> bool {
+        debug_assert!(n.is_power_of_two());
+        self.0 >> (64 - n.trailing_zeros()) == 0
+    }
+
+    /// Where to look.
+    pub(crate) fn number(self) -> u64 {
+        // Mixed: of a multiple of anything, the lower bits go round in small circles.
+        (self.0 ^ self.0 >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32
+    }
 }
 
 /// The part of a chunk that a lane took: what is left of it.
@@ -47,7 +67,17 @@ impl Lane {
             entries: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             owed: AtomicU64::new(0),
+            throws: AtomicU64::new(0),
         }
+    }
+
+    /// A number for what is to happen in one of n cases: multiples of the golden ratio, which fall evenly into any number of
+    /// equal parts, also where only every second or third of them is used. Never of a hash: all hashes may be one.
+    pub(super) fn throw(&self) -> u64 {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        // Relaxed: a thread of its own lane, as a rule.
+        let throws = self.throws.fetch_add(1, Ordering::Relaxed);
+        throws.wrapping_add(1).wrapping_mul(GOLDEN)
     }
 
     pub(super) fn try_lock(&self) -> Option<Locked<'_>> {
@@ -147,6 +177,30 @@ mod tests {
         drop(held);
         assert!(lanes[first].try_lock().is_some());
         drop(other);
+    }
+
+    #[test]
+    fn throws_fall_evenly_whichever_are_used() {
+        for step in [1, 2, 3, 4, 16] {
+            let lane = Lane::new();
+            let thrown = (0..64_000 * step).map(|_| lane.throw()).step_by(step);
+            let mut counts = [0; 64];
+            thrown.for_each(|throw| counts[(throw >> 58) as usize] += 1);
+            assert!(
+                counts.iter().all(|count| (900..1_100).contains(count)),
+                "every {step}: {counts:?}"
+            );
+            let thrown = (0..64_000 * step)
+                .map(|_| Throw(lane.throw()))
+                .step_by(step);
+            let mut numbers = [0; 64];
+            let of_one_in_four = thrown.filter(|throw| throw.is_one_in(4));
+            of_one_in_four.for_each(|throw| numbers[throw.number() as usize % 64] += 1);
+            assert!(
+                numbers.iter().all(|count| (150..350).contains(count)),
+                "every {step}: {numbers:?}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
 use super::entry::{self, Entry, Head, Record};
-use super::lane::{Lane, Stretch, lock_any};
+use super::lane::{Lane, Stretch, Throw, lock_any};
 use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, thread_hint};
 use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
@@ -619,6 +619,12 @@ impl Log {
         lanes[thread_hint() % lanes.len()]
             .owed
             .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Throws the dice of the thread's lane.
+    pub(crate) fn throw(&self) -> Throw {
+        let lanes = &self.streams[0].lanes;
+        Throw(lanes[thread_hint() % lanes.len()].throw())
     }
 
     /// Takes over what the thread's lane owes.

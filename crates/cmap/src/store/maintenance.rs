@@ -11,7 +11,7 @@ use super::generation::{Generation, Retired};
 use super::store::Store;
 use super::write::Refusal;
 use crate::base::sync::{Arc, Ordering, rest};
-use crate::log::Victims;
+use crate::log::{Throw, Victims};
 use crate::memory::{Pin, Quiesced, Refused, Unlinked, domain};
 
 /// Chunks, or extents, or eight times as many tables, of a replaced generation that one call gives back.
@@ -190,12 +190,13 @@ impl<S: BuildHasher> Store<S> {
             return;
         };
         let owed = generation.log.settle() as usize;
+        let throw = generation.log.throw();
         drop(pin);
         let fresh = self.limbo.fresh_bytes();
         let waiting = self.limbo.bytes();
         let is_due = self.limbo.has_more()
             || fresh > 0 && fresh >= self.limbo_threshold()
-            || waiting > 0 && fresh == 0 && hash % 64 == 0;
+            || waiting > 0 && fresh == 0 && throw.is_one_in(64);
         if (is_due || self.leftover_waits()) && self.reclaim() {
             return;
         }
@@ -203,21 +204,28 @@ impl<S: BuildHasher> Store<S> {
         let Some(generation) = self.generation.load(&pin) else {
             return;
         };
-        if removed && hash % 4 == 0 {
+        if removed && throw.is_one_in(4) {
             // No memory for it: later, then.
             let merged = self.with_context(&pin, |context| {
-                generation.index.try_merge(context, hash, hash >> 7, false)
+                generation
+                    .index
+                    .try_merge(context, hash, throw.number(), false)
             });
             if merged == Ok(true) {
                 return;
             }
-            if hash % 16 == 0 {
+            if throw.is_one_in(16) {
+                let is_trimmed =
+                    self.with_context(&pin, |context| generation.index.trim_spill(context));
+                if is_trimmed {
+                    return;
+                }
                 let _ =
                     self.with_context(&pin, |context| generation.index.move_table(context, hash));
             }
         }
         if self.tuning.is_inline {
-            self.compact_owed(generation, &pin, owed, hash);
+            self.compact_owed(generation, &pin, owed, throw);
         }
     }
 
@@ -227,7 +235,7 @@ impl<S: BuildHasher> Store<S> {
             .is_some_and(|leftover| leftover.is_some())
     }
 
-    fn compact_owed(&self, generation: &Generation, pin: &Pin, owed: usize, random: u64) {
+    fn compact_owed(&self, generation: &Generation, pin: &Pin, owed: usize, throw: Throw) {
         let (mapped, dead) = self.dead_bytes(generation);
         let share = self.dead_share_now();
         let chunk = self.pool.config().chunk_bytes;
@@ -240,6 +248,7 @@ impl<S: BuildHasher> Store<S> {
         let extra = dead.saturating_sub(high) * 24 / mapped.max(1);
         let budget = owed * 3 / 2 + owed * extra.min(3);
         let live_max = self.live_max(share);
+        let random = throw.number();
         let step = self.compact_step(generation, pin, Victims::Sampled, budget, live_max, random);
         if step == Step::Busy {
             // Another thread is at it: what is owed stays owed.
@@ -359,11 +368,7 @@ impl<S: BuildHasher> Store<S> {
         if dead * 256 > mapped * share
             && dead >= self.tuning.dead_chunks_min * self.pool.config().chunk_bytes
         {
-            let random = self
-                .counts
-                .relocations
-                .load(Ordering::Relaxed)
-                .wrapping_mul(0x9E37_79B9);
+            let random = generation.log.throw().number();
             let (most, live_max) = (usize::MAX, self.live_max(share));
             let step =
                 self.compact_step(generation, &pin, Victims::Sampled, most, live_max, random);
