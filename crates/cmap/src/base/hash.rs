@@ -71,8 +71,9 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// The hash of a key under the map's hasher. Foreign code: it may panic or lie. It must not call the map: a rebuild hashes
-/// keys while it keeps others from its table, so a hasher that waits for the same table would wait for itself.
+/// The hash of a key under the map's hasher. Foreign code: it may panic or lie. It must not write to the map: a rebuild
+/// hashes keys while it keeps others from its table, so a write that waits for the same table would wait for itself
+/// (and panics).
 #[inline]
 pub(crate) fn of_key<S: BuildHasher>(state: &S, key: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();

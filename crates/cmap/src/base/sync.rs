@@ -242,6 +242,12 @@ pub(crate) fn thread_hint() -> usize {
     0
 }
 
+/// As [`thread_hint`], and never 0: what a thread leaves in a lock word to know that it is its own.
+#[inline]
+pub(crate) fn thread_mark() -> u64 {
+    thread_hint() as u64 + 1
+}
+
 #[cfg(cmap_shuttle)]
 pub(crate) fn thread_hint() -> usize {
     shuttle::current::me().into()

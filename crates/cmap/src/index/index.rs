@@ -30,6 +30,8 @@ pub(crate) struct Context<'a, K> {
     pub(crate) keeper: &'a K,
     /// The hash of the entry at a location. Foreign code: it may panic or lie.
     pub(crate) rehash: &'a dyn Fn(Location) -> u64,
+    /// The second hash of its key: our own.
+    pub(crate) second: &'a dyn Fn(Location) -> u64,
 }
 
 /// How often what happened, for `stats`.
@@ -178,6 +180,20 @@ impl Index {
         second: impl FnOnce() -> u64,
         ask: impl Fn(Location) -> Option<R>,
     ) -> Option<R> {
+        self.find_watched(pool, pin, hash, second, ask, || ())
+    }
+
+    /// As [`Index::find`]; `look` is told of every line that is looked at.
+    #[inline]
+    pub(crate) fn find_watched<R>(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        hash: u64,
+        second: impl FnOnce() -> u64,
+        ask: impl Fn(Location) -> Option<R>,
+        look: impl Fn(),
+    ) -> Option<R> {
         let entry = self.root(pin).find(hash, pin);
         let spread = entry.spread(hash);
         interleave::point();
@@ -186,6 +202,7 @@ impl Index {
         let want = Want::primary(spread.window);
         // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
         let mut matches = table::matching(home, want);
+        look();
         interleave::point();
         while matches != 0 {
             // Acquire: pairs with the Release of the slot's store (Published-last).
@@ -214,6 +231,7 @@ impl Index {
             };
             let line = table.overflow(number);
             let mut matches = table::matching(line, want);
+            look();
             interleave::point();
             while matches != 0 {
                 // Acquire: pairs with the Release of the slot's store (Published-last).
@@ -238,7 +256,7 @@ impl Index {
             answer = ask(at);
             answer.is_some()
         };
-        self.spill.find(pool, pin, second(), is_it)?;
+        self.spill.find(pool, pin, second(), is_it, look)?;
         answer
     }
 

@@ -14,6 +14,11 @@ use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
 use crate::memory::{Line, Location, Pin, Pool};
 
+/// Of the new keys of a bucket that spilled, how many try first whether a rebuild makes room by now: those of hashes that are
+/// too much alike, and others, which a deeper table would tell apart if the directory may grow.
+const RETRY_ALIKE_ONE_IN: u64 = 64;
+const RETRY_OTHERS_ONE_IN: u64 = 8;
+
 /// No slot is free for a new key: rebuild, or spill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
@@ -83,6 +88,7 @@ impl Index {
                 if !is_current() {
                     return None;
                 }
+                table.assert_not_mine();
                 backoff.wait();
                 continue;
             }
@@ -164,7 +170,10 @@ impl<'p> Locked<'p> {
         if self.words[0] & slot::SPILL == 0 || self.index.spill.is_empty() {
             return None;
         }
-        let (table, slot, word) = self.index.spill.find(self.pool, self.pin, second(), is)?;
+        let (table, slot, word) =
+            self.index
+                .spill
+                .find(self.pool, self.pin, second(), is, || ())?;
         Some(Found {
             place: Place::Spill(table),
             slot,
@@ -283,14 +292,32 @@ impl<'p> Locked<'p> {
         self.words[0] & slot::SPILL != 0
     }
 
+    /// A bucket that spilled once goes on doing so, but that now and then a new key tries first whether a rebuild makes room.
+    pub(crate) fn tries_rebuild(&self) -> bool {
+        let one_in = if self.is_divisible() {
+            RETRY_OTHERS_ONE_IN
+        } else {
+            RETRY_ALIKE_ONE_IN
+        };
+        // Relaxed: any count will do that goes on.
+        self.index.counters.spills.load(Ordering::Relaxed) % one_in == 0
+    }
+
+    /// As [`Table::is_divisible`], of the locked bucket.
+    fn is_divisible(&self) -> bool {
+        let want = Want::primary(self.spread.window);
+        let differs = |&&word: &&u64| Location::of_word(word).is_some() && !want.matches(word);
+        self.words.iter().filter(differs).count() > SLOTS / 2
+    }
+
     /// Stores a new entry in the spill tables.
     pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
         if !self.index.spill.insert(self.pool, self.pin, second, at) {
             return Err(NoRoom);
         }
         interleave::point();
-        // Relaxed: a figure.
-        self.index.counters.spills.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `Index::replace`.
+        self.index.counters.spills.fetch_add(1, Ordering::Release);
         self.store_home(0, self.words[0] | slot::SPILL);
         Ok(())
     }

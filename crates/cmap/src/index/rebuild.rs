@@ -17,6 +17,10 @@ use crate::base::interleave;
 use crate::base::sync::Ordering;
 use crate::memory::{Location, Refused, Who};
 
+/// Most keys in spill tables that a rebuild reads again.
+const SPILLED_HASHES_MAX: usize = 4096;
+/// Most entries that a table may displace when it grows.
+const DISPLACED_MAX: usize = 32;
 /// Rounds of reading keys again before a freeze; after them the last few are read under it.
 const ROUNDS: usize = 3;
 
@@ -32,6 +36,8 @@ pub(super) struct Plan {
 pub(super) enum NotDone {
     Refused(Refused),
     NoRoom,
+    /// Nor have the spill tables room for what would be displaced.
+    NoSpill,
 }
 
 impl From<Refused> for NotDone {
@@ -79,6 +85,73 @@ impl Frozen<'_, '_> {
 impl Drop for Frozen<'_, '_> {
     fn drop(&mut self) {
         self.thaw();
+    }
+}
+
+/// Entries that have no place in new, larger tables, and go to the spill tables: else a few keys with hashes too much alike
+/// could keep a table from growing for ever, and all its other keys would have to spill. Taken back unless it is kept.
+struct Displaced<'a, 'p, K> {
+    index: &'a Index,
+    context: &'a Context<'p, K>,
+    entries: [Option<Location>; DISPLACED_MAX],
+    count: usize,
+    /// How many of them are in the spill tables.
+    spilled: usize,
+}
+
+impl<'a, 'p, K> Displaced<'a, 'p, K> {
+    fn new(index: &'a Index, context: &'a Context<'p, K>) -> Self {
+        Self {
+            index,
+            context,
+            entries: [None; DISPLACED_MAX],
+            count: 0,
+            spilled: 0,
+        }
+    }
+
+    /// `false`: they are too many.
+    fn add(&mut self, at: Location, target: &Table<'_>, hash: u64) -> bool {
+        let Some(place) = self.entries.get_mut(self.count) else {
+            return false;
+        };
+        *place = Some(at);
+        self.count += 1;
+        target.mark_bucket_spilled(hash);
+        true
+    }
+
+    /// Under the freeze, which is the lock of all their buckets. `false`: the chain has no room.
+    fn spill(&mut self) -> bool {
+        let Context {
+            pool, pin, second, ..
+        } = *self.context;
+        for &at in self.entries[..self.count].iter().flatten() {
+            if !self.index.spill.insert(pool, pin, second(at), at) {
+                return false;
+            }
+            self.spilled += 1;
+        }
+        // Release: as in `Locked::insert_spilled`.
+        let spills = &self.index.counters.spills;
+        spills.fetch_add(self.spilled as u64, Ordering::Release);
+        true
+    }
+
+    /// The new tables are published.
+    fn keep(mut self) {
+        self.spilled = 0;
+    }
+}
+
+impl<K> Drop for Displaced<'_, '_, K> {
+    fn drop(&mut self) {
+        let Context {
+            pool, pin, second, ..
+        } = *self.context;
+        for &at in self.entries[..self.spilled].iter().flatten() {
+            self.index.spill.take_back(pool, pin, second(at), at);
+        }
     }
 }
 
@@ -148,7 +221,7 @@ impl Index {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Ok(true)
             }
-            Err(NotDone::NoRoom) => Ok(false),
+            Err(NotDone::NoRoom | NotDone::NoSpill) => Ok(false),
             Err(NotDone::Refused(refused)) => Err(refused),
         }
     }
@@ -177,6 +250,9 @@ impl Index {
         let fresh = self.make_tables(context, plan, who)?;
         let prefixes = prefixes_of(plan, hash);
 
+        // Acquire: pairs with the Release of those who spill: whom it counts is found in the chain.
+        let spills = self.counters.spills.load(Ordering::Acquire);
+        let spilled = self.spilled_hashes(context, sources);
         // Read again what must be, outside every lock; then freeze, and see what changed meanwhile.
         let mut frozen = Frozen {
             sources,
@@ -206,6 +282,12 @@ impl Index {
         let targets = [target(0), target(plan.tables - 1)];
         let targets = &targets[..plan.tables];
         let is_spilled = !self.spill.is_empty();
+        // Relaxed: the freeze comes after every spill from these buckets.
+        let is_exact = spilled.is_some() && self.counters.spills.load(Ordering::Relaxed) == spills;
+        let spilled = spilled.unwrap_or_default();
+        let grows =
+            sources.len() == 1 && plan.tables * plan.shape.slots() > sources[0].shape().slots();
+        let mut displaced = Displaced::new(self, context);
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
             let source_prefix = side_hash(hash, source.depth(), side);
             let aux_and_hash = copy.words.iter().zip(&copy.hashes);
@@ -214,11 +296,18 @@ impl Index {
                     continue;
                 };
                 let target = target_of(targets, &prefixes, plan.depth, hash);
-                if !target.place(hash, at, word & slot::AUX) {
+                if !(target.place(hash, at, word & slot::AUX)
+                    || grows && displaced.add(at, target, hash))
+                {
                     return Err(NotDone::NoRoom);
                 }
             }
-            for bucket in (0..source.shape().primary()).filter(|_| is_spilled) {
+            for hash in spilled.iter().filter(|_| is_exact) {
+                if source.has(source_prefix, *hash) {
+                    target_of(targets, &prefixes, plan.depth, *hash).mark_bucket_spilled(*hash);
+                }
+            }
+            for bucket in (0..source.shape().primary()).filter(|_| is_spilled && !is_exact) {
                 // Relaxed: frozen.
                 if source.bucket(bucket)[0].load(Ordering::Relaxed) & slot::SPILL != 0 {
                     let range = source.shape().range(source.depth(), source_prefix, bucket);
@@ -233,9 +322,34 @@ impl Index {
         {
             return Err(NotDone::NoRoom);
         }
+        if !displaced.spill() {
+            return Err(NotDone::NoSpill);
+        }
         interleave::point();
         self.publish(context, sources, fresh, &prefixes, frozen);
+        displaced.keep();
         Ok(())
+    }
+
+    /// The hashes of the keys in the spill tables, so that the new tables' flags say no more than is so, and misses of other
+    /// keys do not look there. `None` where they are too many, or there is no memory: then flags are carried over.
+    fn spilled_hashes<K>(
+        &self,
+        context: &Context<'_, K>,
+        sources: &[Table<'_>],
+    ) -> Option<Vec<u64>> {
+        let mut hashes = Vec::new();
+        if !sources.iter().any(Table::is_spilled) {
+            return Some(hashes);
+        }
+        hashes.try_reserve_exact(SPILLED_HASHES_MAX).ok()?;
+        for at in self.spilled(context.pool, context.pin) {
+            if hashes.len() == SPILLED_HASHES_MAX {
+                return None;
+            }
+            hashes.push((context.rehash)(at));
+        }
+        Some(hashes)
     }
 
     fn make_tables<'a, 'p, K: IndexKeeper>(

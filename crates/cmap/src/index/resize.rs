@@ -14,7 +14,7 @@ use crate::memory::{Refused, Who};
 /// What making room came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Made {
-    /// The directory leads elsewhere now: try again.
+    /// Something has changed for the better: try again.
     Room,
     /// Another thread is at this table: wait a little and try again.
     Busy,
@@ -25,6 +25,8 @@ pub(crate) enum Made {
 /// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead.
 const REBUILD_BELOW: usize = 75;
 const MERGE_UP_TO: usize = 65;
+/// Fullness below which a table does not grow for keys that a larger or deeper one would not tell apart either: they spill.
+const GROW_ALIKE_FROM: usize = 50;
 /// A directory may cost this part of the tables, and a page.
 const DIRECTORY_SHARE: usize = 16;
 const DIRECTORY_FREE: usize = 4096;
@@ -37,6 +39,7 @@ impl Index {
     ) -> Result<Made, Refused> {
         let table = self.resolve(hash, context.pool, context.pin);
         let Some(structural) = table.try_structural() else {
+            table.assert_not_mine();
             return Ok(Made::Busy);
         };
         if self.root(context.pin).find(hash, context.pin) != table.entry {
@@ -48,10 +51,13 @@ impl Index {
             depth,
             tables: 1,
         };
-        let is_worn = table.count() * 100 < shape.slots() * REBUILD_BELOW
-            && !cfg!(planted_no_same_size_rebuild);
+        let fullness = table.count() * 100 / shape.slots();
+        let is_worn = fullness < REBUILD_BELOW && !cfg!(planted_no_same_size_rebuild);
+        let is_divisible = table.is_divisible(hash);
         let mut plans = [is_worn.then_some(same), None];
-        plans[1] = if shape < self.geometry.top {
+        plans[1] = if !is_divisible && fullness < GROW_ALIKE_FROM {
+            None
+        } else if shape < self.geometry.top {
             Some(Plan {
                 shape: Shape(shape.0 + 1),
                 ..same
@@ -65,8 +71,11 @@ impl Index {
         } else {
             None
         };
-        for plan in plans.into_iter().flatten() {
-            match self.replace(context, &[table], hash, plan, Some(hash), Who::Writer) {
+        // Where none of them has room for this hash, but larger or deeper tables would: one step towards them.
+        let deeper = plans[1].filter(|_| is_divisible);
+        let steps = plans.into_iter().flatten().map(|plan| (plan, Some(hash)));
+        for (plan, room_for) in steps.chain(deeper.map(|plan| (plan, None))) {
+            match self.replace(context, &[table], hash, plan, room_for, Who::Writer) {
                 Ok(()) => {
                     structural.keep();
                     let counter = if plan.tables == 2 {
@@ -78,6 +87,11 @@ impl Index {
                     return Ok(Made::Room);
                 }
                 Err(NotDone::NoRoom) => {}
+                Err(NotDone::NoSpill) => {
+                    drop(structural);
+                    self.grow_spill(context, Who::Writer)?;
+                    return Ok(Made::Room);
+                }
                 Err(NotDone::Refused(refused)) => return Err(refused),
             }
         }
@@ -207,6 +221,7 @@ impl Index {
             }
             let Some(structural) = table.try_structural() else {
                 // Another thread replaces it.
+                table.assert_not_mine();
                 backoff.wait();
                 continue;
             };
@@ -219,8 +234,15 @@ impl Index {
                 tables: 2,
             };
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {
-                Ok(()) => structural.keep(),
+                Ok(()) => {
+                    structural.keep();
+                    self.counters.splits.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(NotDone::NoRoom) => return Ok(None),
+                Err(NotDone::NoSpill) => {
+                    drop(structural);
+                    self.grow_spill(context, Who::Writer)?;
+                }
                 Err(NotDone::Refused(refused)) => return Err(refused),
             }
         }

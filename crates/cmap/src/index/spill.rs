@@ -102,9 +102,11 @@ impl Spill {
         pin: &'p Pin,
         second: u64,
         mut is: impl FnMut(Location) -> bool,
+        mut look: impl FnMut(),
     ) -> Option<(SpillTable<'p>, &'p AtomicU64, u64)> {
         let want = Want::spill(second);
         for table in self.tables(pool, pin) {
+            look();
             for slot in table.line(second) {
                 // Acquire: pairs with the Release of the slot's store (Published-last).
                 let word = slot.load(Ordering::Acquire);
@@ -137,6 +139,15 @@ impl Spill {
             table.users().fetch_sub(1, Ordering::Relaxed);
         }
         false
+    }
+
+    /// Undoes an insert, under the same lock.
+    pub(super) fn take_back(&self, pool: &Pool, pin: &Pin, second: u64, at: Location) {
+        if let Some((table, slot, _)) = self.find(pool, pin, second, |other| other == at, || ()) {
+            // Relaxed: who saw it there finds it where it was before.
+            slot.store(0, Ordering::Relaxed);
+            table.leave();
+        }
     }
 
     /// Puts a fresh table at the head. Under the directory lock.

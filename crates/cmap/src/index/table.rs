@@ -4,7 +4,7 @@
 //! line 0                header: structural | cut | spill | - | - | - | - | -
 //! lines 1..=P           primary: bucket b is line 1 + b
 //! lines P+1..           overflow: shared by the buckets that are full; a bucket and a class choose two, A and B
-//! structural            1 while a thread rebuilds the table (splits, merges, moves it)
+//! structural            the mark of the thread that rebuilds the table (splits, merges, moves it)
 //! cut                   unused (the cut that a snapshot belongs to)
 //! spill                 in a spill table: the next one
 //! ```
@@ -16,7 +16,7 @@
 use super::shape::{SLOTS, Shape, Spread};
 use super::slot::{self, Want};
 use crate::base::interleave;
-use crate::base::sync::{AtomicU64, Backoff, Ordering};
+use crate::base::sync::{AtomicU64, Backoff, Ordering, thread_mark};
 use crate::memory::{BlockClass, Line, Location, Pin, Pool};
 
 /// A directory's entry: where a table is, how deep, and of which shape.
@@ -200,13 +200,30 @@ impl<'p> Table<'p> {
     /// Takes the right to replace this table. `None` if another thread has it, or the table was replaced.
     pub(super) fn try_structural(&self) -> Option<Structural<'p>> {
         // Acquire: pairs with the Release in `Structural::drop`.
-        let taken = self
-            .structural()
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+        let taken = self.structural().compare_exchange(
+            0,
+            thread_mark(),
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
         taken.ok().map(|_| Structural {
             word: self.structural(),
             replaced: false,
         })
+    }
+
+    /// For a thread that is about to wait for this table, to which the directory led: panics if it would wait for itself.
+    /// Only a hasher that writes to its own map can come here while its thread replaces the table.
+    #[cold]
+    pub(super) fn assert_not_mine(&self) {
+        // Relaxed: our own mark, or somebody else's.
+        let is_mine = self.structural().load(Ordering::Relaxed) == thread_mark();
+        // A model's threads may share their mark.
+        let is_told_apart = cfg!(not(any(cmap_loom, cmap_shuttle)));
+        assert!(
+            !(is_mine && is_told_apart),
+            "a hasher must not write to the map that it serves"
+        );
     }
 
     /// Slots in use, now.
@@ -218,6 +235,31 @@ impl<'p> Table<'p> {
                 .count()
         };
         self.slot_lines().iter().map(used).sum()
+    }
+
+    /// Whether a deeper table would have most keys of `hash`'s bucket elsewhere: their hashes differ within the window. Keys
+    /// that come in the order of their hashes fill one bucket after another like this.
+    pub(super) fn is_divisible(&self, hash: u64) -> bool {
+        let spread = self.spread(hash);
+        let want = Want::primary(spread.window);
+        let differs = |slot: &&AtomicU64| {
+            // Relaxed: an estimate.
+            let word = slot.load(Ordering::Relaxed);
+            Location::of_word(word).is_some() && !want.matches(word)
+        };
+        self.bucket(spread.bucket).iter().filter(differs).count() > SLOTS / 2
+    }
+
+    /// Whether keys of any bucket spilled, as far as its flags say.
+    pub(super) fn is_spilled(&self) -> bool {
+        // Relaxed: who must know holds all locks.
+        let flag = |bucket| self.bucket(bucket)[0].load(Ordering::Relaxed) & slot::SPILL != 0;
+        (0..self.shape().primary()).any(flag)
+    }
+
+    /// Whether this table, one with `prefix`, is where `hash` belongs.
+    pub(super) fn has(&self, prefix: u64, hash: u64) -> bool {
+        self.depth() == 0 || (prefix ^ hash) >> (64 - self.depth()) == 0
     }
 
     /// Whether few of the slots are used, judged by eight buckets.
@@ -334,6 +376,15 @@ impl<'p> Table<'p> {
             _ => return None,
         };
         (best.0 > 0).then_some((best.1, best.2))
+    }
+
+    /// Sets SPILL in the bucket of `hash`, in a private table.
+    pub(super) fn mark_bucket_spilled(&self, hash: u64) {
+        let first = &self.bucket(self.spread(hash).bucket)[0];
+        first.store(
+            first.load(Ordering::Relaxed) | slot::SPILL,
+            Ordering::Relaxed,
+        );
     }
 
     /// Sets SPILL in every bucket that holds hashes of `range`, in a private table.

@@ -68,7 +68,8 @@ impl Builder {
 
 impl<S> Builder<S> {
     /// Limits the map's memory to `bytes`, at least 16 MiB: chunks, large entries, tables and directories, free chunks of
-    /// its own pool included. Resident memory stays below that plus 1 MiB.
+    /// its own pool included. Resident memory stays below that plus 1 MiB and a hundredth of the index (bookkeeping on the
+    /// heap: about 80 bytes for a table, a chunk or a large entry, which matters beyond a gigabyte).
     ///
     /// A write that does not fit compacts first, and then returns [`Error::Full`]. Unless [`Builder::pool`] is given, the
     /// map gets a pool of its own. With one, the limit is the pool's: set it there.
@@ -93,12 +94,12 @@ impl<S> Builder<S> {
     }
 
     /// Another hasher. It must avalanche: the index uses all parts of a hash. It may panic or answer wrongly, which makes
-    /// look-ups miss and does no other harm; it must not call the map that it belongs to.
+    /// look-ups miss and does no other harm.
     ///
     /// [`std::hash::RandomState`] (SipHash-1-3) protects against keys chosen by an attacker.
     ///
-    /// A hasher may panic, and may read maps. It must not write to the map that it serves: it runs while the map replaces a
-    /// table, and such a write would wait for itself.
+    /// A hasher may read maps. It must not write to the map that it serves: it runs while the map replaces a table, and a
+    /// write that has to wait for that would wait for itself. It panics instead.
     pub fn hasher<T>(self, hasher: T) -> Builder<T> {
         Builder {
             hasher,

@@ -9,6 +9,7 @@ use super::cmap::CMap;
 use super::pinned::Pinned;
 use crate::base::interleave;
 use crate::index::Geometry;
+use crate::memory::domain;
 
 pub use crate::store::Checked;
 
@@ -63,4 +64,29 @@ pub fn fail_memory<S>(map: &CMap<S>, n: usize, sticky: bool) {
 /// How many such requests there were.
 pub fn memory_requests<S>(map: &CMap<S>) -> usize {
     map.store().pool().requests() as usize
+}
+
+/// Records of threads that the process has: at most as many as threads lived at once.
+pub fn records() -> usize {
+    domain().record_count()
+}
+
+/// What the look-up of a key costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Lines of slots looked at: the bucket, overflow lines, spill tables.
+    pub lines: usize,
+    /// Entries whose key was compared.
+    pub compares: usize,
+    pub is_hit: bool,
+}
+
+/// Looks a key up and counts.
+pub fn probe<S: BuildHasher>(map: &CMap<S>, key: &[u8]) -> Probe {
+    let (lines, compares, is_hit) = map.store().probe(key);
+    Probe {
+        lines,
+        compares,
+        is_hit,
+    }
 }

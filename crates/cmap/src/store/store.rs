@@ -1,5 +1,6 @@
 //! The store of one map: reading, and the ways by which everything reaches the generation.
 
+use core::cell::Cell;
 use core::hash::BuildHasher;
 
 use super::generation::{FIRST_PLACES, Generation, Retired};
@@ -74,8 +75,9 @@ pub(super) struct Counts {
 impl<S> Store<S> {
     pub(crate) fn new(hasher: S, pool: Arc<Pool>, tuning: Tuning) -> Self {
         let domain = domain();
-        domain.prepare();
         let tag = Tag::fresh(domain);
+        // Makes its key now: in a forked child a thread that was at it would be waited for.
+        hash::second(b"");
         Self {
             generation: Shared::empty(),
             hasher,
@@ -182,11 +184,13 @@ impl<S: BuildHasher> Store<S> {
     /// Runs `f` with what the index needs.
     pub(super) fn with_context<R>(&self, pin: &Pin, f: impl FnOnce(&Context<'_, Self>) -> R) -> R {
         let rehash = |at| self.hash_at(at, pin);
+        let second = |at| hash::second(self.entry(at, pin).key);
         f(&Context {
             pool: &self.pool,
             pin,
             keeper: self,
             rehash: &rehash,
+            second: &second,
         })
     }
 
@@ -250,6 +254,23 @@ impl<S: BuildHasher> Store<S> {
             .find(&self.pool, pin, hash, second, value_of)
     }
 
+    /// Looks a key up: lines of slots looked at, keys compared, whether it is there.
+    pub(crate) fn probe(&self, key: &[u8]) -> (usize, usize, bool) {
+        let pin = self.pin();
+        let Some(generation) = self.generation.load(&pin) else {
+            return (0, 0, false);
+        };
+        let (lines, compares) = (Cell::new(0), Cell::new(0));
+        let ask = |at| {
+            compares.set(compares.get() + 1);
+            Log::value_of(&self.pool, at, key, &pin)
+        };
+        let (hash, second) = (self.hash(key), || hash::second(key));
+        let (index, look) = (&generation.index, || lines.set(lines.get() + 1));
+        let found = index.find_watched(&self.pool, &pin, hash, second, ask, look);
+        (lines.get(), compares.get(), found.is_some())
+    }
+
     pub(crate) fn len(&self) -> usize {
         let pin = self.pin();
         self.generation
@@ -302,11 +323,7 @@ impl<S> IndexKeeper for Store<S> {
 
 impl<S> Drop for Store<S> {
     fn drop(&mut self) {
-        if self.is_foreign() {
-            // A forked child: the memory is the parent's copy, its locks may be held by threads that are not here.
-            let _ = self.generation.swap(None);
-            return;
-        }
+        debug_assert!(!self.is_foreign(), "a forked child keeps its parent's maps");
         self.dismantle();
     }
 }

@@ -65,9 +65,6 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Of the new keys of a bucket that spilled, how many try first whether a rebuild makes room by now.
-const RETRY_ONE_IN: u64 = 64;
-
 /// An appended entry that gives its bytes back unless it is published.
 pub(super) struct Unpublished<'p, S> {
     store: &'p Store<S>,
@@ -271,8 +268,7 @@ impl<S: BuildHasher> Store<S> {
             }
             (_, Some(to)) if matches!(expect, Expect::Anything | Expect::Absent) => {
                 let mut stored = locked.insert(to);
-                // A bucket that spilled once goes on doing so, but for a try at a rebuild now and then.
-                let spills = *may_spill || locked.is_spilled() && to.bits() % RETRY_ONE_IN != 0;
+                let spills = *may_spill || locked.is_spilled() && !locked.tries_rebuild();
                 if stored.is_err() && spills {
                     *may_spill = true;
                     stored = locked.insert_spilled(second(), to);
