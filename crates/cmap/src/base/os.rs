@@ -310,10 +310,12 @@ pub(crate) fn heavy_barrier() {
 
 /// Calls `handler` in every child of a later `fork`, in the only thread that the child has.
 ///
-/// The handler must do no more than atomic stores. A child made by a raw `clone` system call is not told.
-pub(crate) fn on_fork_in_child(handler: unsafe extern "C" fn()) {
+/// The handler must do no more than atomic stores. A child made by a raw `clone` system call is not told. `false`: there is
+/// no memory for it.
+pub(crate) fn on_fork_in_child(handler: unsafe extern "C" fn()) -> bool {
     // SAFETY: registers a function of this library, which is never unloaded; it keeps to atomic stores.
-    let _ = unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+    let refused = unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+    refused == 0
 }
 
 #[cfg(test)]

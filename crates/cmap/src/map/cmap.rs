@@ -80,6 +80,17 @@ pub struct Compacted {
 /// A concurrent map of byte keys to byte values. See the [crate's page](crate).
 ///
 /// Share it by reference or in an `Arc`. Keys have 0 to 65 535 bytes, values 0 to 4 GiB − 1.
+///
+/// A value that [`CMap::get_with`] shows cannot be kept, and what is not `Send` stays out of other threads' closures:
+/// ```compile_fail,E0521
+/// let map = cmap::CMap::new();
+/// let mut kept = None;
+/// map.get_with(b"key", |value| kept = Some(value));
+/// ```
+/// ```compile_fail,E0277
+/// let (map, count) = (cmap::CMap::new(), std::rc::Rc::new(0));
+/// std::thread::scope(|s| { s.spawn(|| map.get_with(b"key", |value| value.len() + *count)); });
+/// ```
 pub struct CMap<S = RandomState> {
     // Ends first: it works on the store.
     tender: Option<Tender>,
@@ -495,8 +506,10 @@ impl<S: BuildHasher> CMap<S> {
 impl<S> Drop for CMap<S> {
     fn drop(&mut self) {
         if self.store.is_foreign() {
-            // A forked child has no such thread to wait for.
+            // A forked child has no such thread to wait for, the memory is its parent's copy, and locks may be held by threads
+            // that are not here. One owner more, and nothing is dropped.
             core::mem::forget(self.tender.take());
+            core::mem::forget(self.store.clone());
         }
     }
 }

@@ -43,6 +43,16 @@ use crate::store::Store;
 /// let pinned = map.pin();
 /// std::thread::scope(|s| { s.spawn(|| pinned.contains_key(b"key")); }); // nor shared with one
 /// ```
+/// A hasher that belongs to one thread makes a map that does, too:
+/// ```compile_fail,E0277
+/// # use std::{cell::Cell, hash::{BuildHasher, DefaultHasher}};
+/// struct Counting(Cell<u64>);
+/// impl BuildHasher for Counting {
+///     type Hasher = DefaultHasher;
+///     fn build_hasher(&self) -> DefaultHasher { self.0.set(self.0.get() + 1); DefaultHasher::new() }
+/// }
+/// let map = cmap::CMap::builder().hasher(Counting(Cell::new(0))).build();
+/// ```
 pub struct Pinned<'m, S = RandomState> {
     store: &'m Store<S>,
     pin: Pin,

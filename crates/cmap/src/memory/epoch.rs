@@ -9,8 +9,8 @@
 //! epoch and one record a thread serve the whole process; a pin carries its map's tag and delays that map alone.
 //!
 //! ```text
-//! pin word    63            20 19        0      0 = no pin; tag 0 = protects every map
-//!            |   epoch 44     |  tag 20   |
+//! pin word    63            12 11        0      0 = no pin; tag 0 = protects every map
+//!            |   epoch 52     |  tag 12   |
 //! record     4 words, one a nested pin; a fifth, counted, for those nested deeper
 //! ```
 //!
@@ -36,13 +36,16 @@ use crate::base::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
 };
 
-const TAG_BITS: u32 = 20;
+const TAG_BITS: u32 = 12;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 const NESTED: usize = 4;
+/// Of the fallback's word: the bits of its count.
+const COUNT_BITS: u32 = 20;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-// One epoch per grace attempt: at a million of them a second, 44 bits last half a year of nothing else; at the most that a
-// map can cause (one per 2 MiB retired, some 5 000 a second) they last 111 years.
-const _: () = assert!((1u64 << (64 - TAG_BITS)) / (5_000 * 3600 * 24 * 365) >= 100);
+// One epoch per grace attempt that has something new, each with a barrier in all threads: at a million of them a second, day
+// and night, a pin word has room for them for 142 years.
+const _: () = assert!((1u64 << (64 - TAG_BITS)) / (1_000_000 * 3600 * 24 * 365) >= 100);
 
 /// What a pin protects: one map (by its tag), or everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(crate) struct Tag(u64);
 impl Tag {
     const ANY: Self = Self(0);
 
-    /// A tag that no other of the last million maps has. Sharing one is safe; it only delays.
+    /// A tag that no other of the last thousands of maps has. Sharing one is safe; it only delays.
     pub(crate) fn fresh(domain: &Domain) -> Self {
         // Relaxed: only the value matters.
         let n = u64::from(domain.tags.fetch_add(1, Ordering::Relaxed));
@@ -110,7 +113,7 @@ impl Record {
 pub(crate) struct Domain {
     epoch: AtomicU64,
     records: AtomicPtr<Record>,
-    /// Pins of threads that could get no record: count in the low 20 bits, the oldest one's epoch above.
+    /// Pins of threads that could get no record: count in the low 20 bits, the oldest one's epoch in the 44 above.
     fallback: AtomicU64,
     tags: AtomicU32,
     /// How often this process image was forked into a child: a map born under another count belongs to the parent.
@@ -207,20 +210,24 @@ impl Domain {
         }
     }
 
-    /// Prepares the process for pins: barriers and the fork handler. Called when a map is made.
-    pub(crate) fn prepare(&self) {
+    /// Prepares the process for pins: barriers and the fork handler. `false`: the system has no memory for the handler, so no
+    /// pool may be made, since a forked child would not know that it is one.
+    pub(crate) fn prepare(&self) -> bool {
+        os::register_barrier();
+        os::detect_processor();
         #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         {
-            // First of all, and under no lock. Registered twice it counts forks twice, which is as good.
+            // Under no lock. Registered twice it counts forks twice, which is as good.
             static IS_DONE: AtomicBool = AtomicBool::new(false);
             // Relaxed, both: nothing else hangs on it.
             if !IS_DONE.load(Ordering::Relaxed) {
-                os::on_fork_in_child(forked);
+                if !os::on_fork_in_child(forked) {
+                    return false;
+                }
                 IS_DONE.store(true, Ordering::Relaxed);
             }
         }
-        os::register_barrier();
-        os::detect_processor();
+        true
     }
 
     /// See [`Domain::forks`].
@@ -365,18 +372,21 @@ impl Domain {
         // SeqCst: a full barrier between this pin and later loads; pairs with the barrier in `stamp`.
         let mut old = self.fallback.load(Ordering::SeqCst);
         loop {
-            let count = old & TAG_MASK;
+            let count = old & COUNT_MASK;
             assert!(
-                count < TAG_MASK,
+                count < COUNT_MASK,
                 "at most a million pins of threads that have no record"
             );
             // SeqCst: as above.
             let epoch = if count == 0 {
-                self.epoch.load(Ordering::SeqCst)
+                // One too large for its bits is taken for an older one, which protects more.
+                self.epoch
+                    .load(Ordering::SeqCst)
+                    .min(u64::MAX >> COUNT_BITS)
             } else {
-                old >> TAG_BITS
+                old >> COUNT_BITS
             };
-            let new = epoch << TAG_BITS | (count + 1);
+            let new = epoch << COUNT_BITS | (count + 1);
             // SeqCst: as above.
             match self
                 .fallback
@@ -426,15 +436,15 @@ impl Domain {
         }
         // Acquire: as above.
         let seen = self.fallback.load(Ordering::Acquire);
-        if seen & TAG_MASK != 0 {
-            oldest = oldest.min(seen >> TAG_BITS);
+        if seen & COUNT_MASK != 0 {
+            oldest = oldest.min(seen >> COUNT_BITS);
         }
         oldest
     }
 
     /// How many records there are: at most the peak of threads that lived at once.
-    #[cfg(test)]
-    fn record_count(&self) -> usize {
+    #[cfg_attr(cmap_loom, allow(dead_code))]
+    pub(crate) fn record_count(&self) -> usize {
         self.records().count()
     }
 }

@@ -92,3 +92,35 @@ fn a_shared_pointer_swaps_and_frees() {
     old.free(&Quiesced::assert());
     assert_eq!(shared.set_if_empty(Box::new(3)).map_err(|b| *b), Err(3));
 }
+
+/// Epochs that the fallback's word has no room for look older than they are, which protects more.
+#[test]
+fn the_fallback_protects_at_the_last_epochs() {
+    let last = u64::MAX >> TAG_BITS;
+    let domain: &Domain = Box::leak(Box::new(Domain::new()));
+    for epoch in [(u64::MAX >> COUNT_BITS) - 1, last - 2] {
+        domain.epoch.store(epoch, Ordering::Relaxed);
+        for _ in 0..3 {
+            let pin = domain.pin_fallback();
+            let stamp = domain.stamp();
+            assert!(domain.oldest_pin(tag()) <= stamp, "{stamp:x}");
+            drop(pin);
+            assert_eq!(domain.oldest_pin(tag()), u64::MAX);
+        }
+    }
+}
+
+#[test]
+fn too_many_pins_at_once_are_refused_by_a_panic() {
+    let record: &Record = Box::leak(Box::new(Record::new()));
+    record.deep.store(word(7, Tag::ANY), Ordering::Relaxed);
+    record.deep_count.store(u32::MAX, Ordering::Relaxed);
+    assert!(std::panic::catch_unwind(|| record.pin_deep(8)).is_err());
+    assert_eq!(record.deep_count.load(Ordering::Relaxed), u32::MAX);
+
+    let domain: &Domain = Box::leak(Box::new(Domain::new()));
+    let full = 5 << COUNT_BITS | COUNT_MASK;
+    domain.fallback.store(full, Ordering::Relaxed);
+    assert!(std::panic::catch_unwind(|| domain.pin_fallback()).is_err());
+    assert_eq!(domain.fallback.load(Ordering::Relaxed), full);
+}

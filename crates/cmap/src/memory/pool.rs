@@ -89,7 +89,11 @@ impl Pool {
                 .map(this_many)
                 .all(|n| n <= BLOCK_UNITS_MAX / 2)
         );
-        domain().prepare();
+        if !domain().prepare() {
+            return Err(Refused::System {
+                bytes: config.chunk_bytes,
+            });
+        }
         const CHUNKS_MIN: usize = 16;
         let chunk_bytes = config.chunk_bytes;
         let mut chunks = (config.address_space / chunk_bytes)
