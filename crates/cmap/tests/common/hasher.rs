@@ -129,3 +129,82 @@ impl BuildHasher for Panicking {
         Shaped::new(|hash| hash)
     }
 }
+
+/// Hashes well, but for keys that begin with an `=`, which all have one hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mixed;
+
+impl Mixed {
+    /// The hash of every key that begins with an `=`.
+    pub const EQUAL: u64 = 0x5555_5555_5555_5555;
+}
+
+/// See [`Mixed`].
+#[derive(Default)]
+pub struct MixedHasher(Option<Shaped>);
+
+impl BuildHasher for Mixed {
+    type Hasher = MixedHasher;
+    fn build_hasher(&self) -> MixedHasher {
+        MixedHasher(Some(Shaped::new(|hash| hash)))
+    }
+}
+
+impl Hasher for MixedHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Some(shaped) if bytes.first() != Some(&b'=') => shaped.write(bytes),
+            equal => *equal = None,
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.as_ref().map_or(Mixed::EQUAL, Shaped::finish)
+    }
+}
+
+/// The lowest sixteen bits of every hash are the same, and odd.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SameBottom;
+
+impl BuildHasher for SameBottom {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        Shaped::new(|hash| hash << 16 | 0x5555)
+    }
+}
+
+/// What a [`Meddling`] hasher does to its own map.
+type Meddle = fn();
+
+thread_local! {
+    static MEDDLE: Cell<Option<Meddle>> = const { Cell::new(None) };
+}
+
+/// Hashes well, and calls what its thread armed it with, but not from within such a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meddling;
+
+impl Meddling {
+    pub fn arm(meddle: Option<Meddle>) {
+        MEDDLE.set(meddle);
+    }
+}
+
+impl BuildHasher for Meddling {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        if let Some(meddle) = MEDDLE.take() {
+            /// Arms it again, however the call ends.
+            struct Again(Meddle);
+            impl Drop for Again {
+                fn drop(&mut self) {
+                    MEDDLE.set(Some(self.0));
+                }
+            }
+            let _again = Again(meddle);
+            meddle();
+        }
+        Shaped::new(|hash| hash)
+    }
+}

@@ -9,8 +9,8 @@ mod process;
 mod run;
 mod stamp;
 
-pub use hasher::{EightBits, Fickle, OneHash, Panicking, SameTop};
-pub use process::{alone, resident};
+pub use hasher::{EightBits, Fickle, Meddling, Mixed, OneHash, Panicking, SameBottom, SameTop};
+pub use process::{alone, alone_until_it_exits, resident};
 pub use run::{eventually, mix, scaled, seed, spread, within};
 pub use stamp::{STAMP_BYTES, Stamp, key_bytes};
 

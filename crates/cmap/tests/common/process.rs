@@ -1,23 +1,44 @@
 //! Child processes, for what needs a process of its own, and the memory that a process really has.
 
-use std::{env, fs, process::Command};
+use std::{
+    env, fs,
+    process::{Command, Output},
+};
 
 /// Names the test that a child is to run.
 const CHILD: &str = "CMAP_TEST_CHILD";
 
-/// Runs `body` in a process of its own: the test `name` (its full path in this binary) is started again as a child, alone, and
-/// runs `body` there. The parent passes on what the child printed, and fails as it fails.
-#[track_caller]
-pub fn alone(name: &str, body: impl FnOnce()) {
+/// Starts the test `name` (its full path in this binary) again as a child, alone. `None`: this is that child.
+fn child(name: &str) -> Option<Output> {
     if env::var(CHILD).as_deref() == Ok(name) {
-        return body();
+        return None;
     }
     let child = Command::new(env::current_exe().expect("the test binary has a path"))
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
         .env("RUST_BACKTRACE", "0")
-        .output()
-        .expect("the test binary starts again");
+        .output();
+    Some(child.expect("the test binary starts again"))
+}
+
+/// Runs `body` in a process of its own, which ends by `body`'s call of `exit`, with 0.
+#[track_caller]
+pub fn alone_until_it_exits(name: &str, body: impl FnOnce()) {
+    let Some(child) = child(name) else {
+        body();
+        panic!("the process goes on");
+    };
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "({}): {stderr}", child.status);
+}
+
+/// Runs `body` in a process of its own: the test `name` (its full path in this binary) is started again as a child, alone, and
+/// runs `body` there. The parent passes on what the child printed, and fails as it fails.
+#[track_caller]
+pub fn alone(name: &str, body: impl FnOnce()) {
+    let Some(child) = child(name) else {
+        return body();
+    };
     let stdout = String::from_utf8_lossy(&child.stdout);
     let stderr = String::from_utf8_lossy(&child.stderr);
     // The child's harness leaves its own words before the first line.

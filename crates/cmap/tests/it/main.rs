@@ -5,6 +5,7 @@
 mod common;
 
 mod closures;
+mod collisions;
 mod compute;
 mod defects;
 mod edges;
