@@ -447,8 +447,18 @@ fn a_hasher_that_writes_to_its_own_map() {
             ];
             let mut panics: HashMap<String, usize> = HashMap::new();
             let mut keys: HashSet<u64> = HashSet::new();
-            for round in 0..scaled(200_000).max(20_000) as u64 {
+            let rounds = scaled(200_000).max(20_000) as u64;
+            for round in 0..100 * rounds {
+                if round > rounds && !panics.is_empty() {
+                    // It was in its own way at least once.
+                    break;
+                }
                 let n = fastrand::u64(..2_000);
+                if round % 1_000 == 0 {
+                    // Small again, so that it grows again.
+                    map.clear();
+                    keys.clear();
+                }
                 Meddling::arm(Some(meddles[round as usize % 4]));
                 let done = catch_unwind(AssertUnwindSafe(|| {
                     if keys.contains(&n) {
