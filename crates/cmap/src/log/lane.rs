@@ -4,6 +4,7 @@
 //! locked while a header and a key are copied, never while foreign code runs. Its counters share its line, so that a write
 //! touches one shared line of bookkeeping.
 
+use super::log::Log;
 use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, thread_hint};
 use crate::memory::ChunkId;
 
@@ -39,6 +40,20 @@ impl Throw {
     pub(crate) fn number(self) -> u64 {
         // Mixed: of a multiple of anything, the lower bits go round in small circles.
         (self.0 ^ self.0 >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32
+    }
+}
+
+impl Log {
+    /// The lane whose counters the thread uses.
+    #[inline]
+    pub(super) fn own_lane(&self) -> &Lane {
+        let lanes = &self.streams[0].lanes;
+        &lanes[thread_hint() % lanes.len()]
+    }
+
+    /// Throws the dice of the thread's lane.
+    pub(crate) fn throw(&self) -> Throw {
+        Throw(self.own_lane().throw())
     }
 }
 

@@ -10,9 +10,9 @@
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
 use super::entry::{self, Entry, Head, Record};
-use super::lane::{Lane, Stretch, Throw, lock_any};
+use super::lane::{Lane, Stretch, lock_any};
 use crate::base::interleave;
-use crate::base::sync::{AtomicUsize, Mutex, Ordering, thread_hint};
+use crate::base::sync::{AtomicUsize, Mutex, Ordering};
 use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
 
 /// Who keeps what the log gives up, until no pin sees it.
@@ -600,8 +600,7 @@ impl Log {
     /// Returns the bytes that the thread's lane owes to maintenance.
     #[inline]
     pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
-        let lanes = &self.streams[0].lanes;
-        let lane = &lanes[thread_hint() % lanes.len()];
+        let lane = self.own_lane();
         let entries = i64::from(new != 0) - i64::from(old != 0);
         // Relaxed, all: sums, read at rest or as estimates.
         if entries != 0 {
@@ -615,24 +614,12 @@ impl Log {
 
     /// Puts back what [`Log::settle`] took.
     pub(crate) fn owe(&self, bytes: u64) {
-        let lanes = &self.streams[0].lanes;
-        lanes[thread_hint() % lanes.len()]
-            .owed
-            .fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Throws the dice of the thread's lane.
-    pub(crate) fn throw(&self) -> Throw {
-        let lanes = &self.streams[0].lanes;
-        Throw(lanes[thread_hint() % lanes.len()].throw())
+        self.own_lane().owed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Takes over what the thread's lane owes.
     pub(crate) fn settle(&self) -> u64 {
-        let lanes = &self.streams[0].lanes;
-        lanes[thread_hint() % lanes.len()]
-            .owed
-            .swap(0, Ordering::Relaxed)
+        self.own_lane().owed.swap(0, Ordering::Relaxed)
     }
 
     /// Entries: exact when no write overlaps the call.
