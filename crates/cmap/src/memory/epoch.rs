@@ -39,12 +39,10 @@ use crate::base::sync::{
 const TAG_BITS: u32 = 12;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 const NESTED: usize = 4;
-/// Of the fallback's word: the bits of its count.
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-// One epoch per grace attempt that has something new, each with a barrier in all threads: at a million of them a second, day
-// and night, a pin word has room for them for 142 years.
+// An epoch is a grace attempt that has something new, with a barrier in all threads: a million a second for 142 years.
 const _: () = assert!((1u64 << (64 - TAG_BITS)) / (1_000_000 * 3600 * 24 * 365) >= 100);
 
 /// What a pin protects: one map (by its tag), or everything.
@@ -210,24 +208,22 @@ impl Domain {
         }
     }
 
-    /// Prepares the process for pins: barriers and the fork handler. `false`: the system has no memory for the handler, so no
-    /// pool may be made, since a forked child would not know that it is one.
+    /// Prepares for pins. `false`: no memory for the fork handler; no pool then, since a child would not know that it is one.
     pub(crate) fn prepare(&self) -> bool {
         os::register_barrier();
         os::detect_processor();
+        #[cfg(any(cmap_loom, cmap_shuttle))]
+        return true;
         #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         {
             // Under no lock. Registered twice it counts forks twice, which is as good.
             static IS_DONE: AtomicBool = AtomicBool::new(false);
             // Relaxed, both: nothing else hangs on it.
             if !IS_DONE.load(Ordering::Relaxed) {
-                if !os::on_fork_in_child(forked) {
-                    return false;
-                }
-                IS_DONE.store(true, Ordering::Relaxed);
+                IS_DONE.store(os::on_fork_in_child(forked), Ordering::Relaxed);
             }
+            IS_DONE.load(Ordering::Relaxed)
         }
-        true
     }
 
     /// See [`Domain::forks`].
