@@ -216,9 +216,8 @@ impl Domain {
         return true;
         #[cfg(not(any(cmap_loom, cmap_shuttle)))]
         {
-            // Under no lock. Registered twice it counts forks twice, which is as good.
+            // Under no lock. Registered twice it counts forks twice, as good. Relaxed: nothing else hangs on it.
             static IS_DONE: AtomicBool = AtomicBool::new(false);
-            // Relaxed, both: nothing else hangs on it.
             if !IS_DONE.load(Ordering::Relaxed) {
                 IS_DONE.store(os::on_fork_in_child(forked), Ordering::Relaxed);
             }
@@ -439,7 +438,6 @@ impl Domain {
     }
 
     /// How many records there are: at most the peak of threads that lived at once.
-    #[cfg_attr(cmap_loom, allow(dead_code))]
     pub(crate) fn record_count(&self) -> usize {
         self.records().count()
     }
