@@ -43,8 +43,8 @@ use crate::store::Store;
 /// let pinned = map.pin();
 /// std::thread::scope(|s| { s.spawn(|| pinned.contains_key(b"key")); }); // nor shared with one
 /// ```
-/// A hasher that belongs to one thread makes a map that does, too:
-/// ```compile_fail,E0277
+/// A hasher that belongs to one thread makes no map:
+/// ```compile_fail,E0599
 /// # use std::{cell::Cell, hash::{BuildHasher, DefaultHasher}};
 /// struct Counting(Cell<u64>);
 /// impl BuildHasher for Counting {
