@@ -51,8 +51,8 @@ pub use base::hash::{KeyHasher, RandomState};
 #[doc(hidden)]
 pub use map::internal;
 pub use map::{
-    Budget, Builder, CMap, Changed, ChunkPool, Compacted, Cursor, Drain, Error, Inserted, Iter,
-    Keys, Maintenance, Memory, Op, Pinned, PoolConfig, PoolUsage, Stats, ValueRef,
+    BatchError, Budget, Builder, CMap, Changed, ChunkPool, Compacted, Cursor, Drain, Error,
+    Inserted, Iter, Keys, Maintenance, Memory, Op, Pinned, PoolConfig, PoolUsage, Stats, ValueRef,
 };
 
 /// The examples of the README, run as tests.

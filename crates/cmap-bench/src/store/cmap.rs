@@ -3,6 +3,7 @@
 use cmap::{CMap, ChunkPool, Maintenance, Pinned, PoolConfig};
 
 use super::{Hasher, Plan, Session, Store, Variant};
+use crate::entry::{Key, VALUE_BYTES};
 
 /// A map with default settings, unless the plan's variant says otherwise.
 pub struct Cmap(CMap<Hasher>);
@@ -46,6 +47,14 @@ impl Store for Cmap {
         self.0.insert(key, value).expect("memory for an entry");
     }
 
+    fn insert_many(&self, entries: impl Iterator<Item = (Key, [u8; VALUE_BYTES])>) {
+        self.0.insert_many(entries).expect("memory for entries");
+    }
+
+    fn remove_many(&self, keys: &[Key]) -> usize {
+        self.0.remove_many(keys)
+    }
+
     #[inline]
     fn remove(&self, key: &[u8]) -> bool {
         self.0.remove(key)
@@ -72,6 +81,10 @@ impl Session for CmapSession<'_> {
     #[inline]
     fn get<R>(&mut self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.get(key).map(read)
+    }
+
+    fn get_many(&mut self, keys: &[Key], visit: impl FnMut(usize, Option<&[u8]>)) {
+        self.0.get_many(keys, visit);
     }
 
     fn repin(&mut self) {

@@ -6,7 +6,7 @@
 
 use super::collect::{self, BUCKET_ENTRIES_MAX};
 use super::directory::Directory;
-use super::shape::Geometry;
+use super::shape::{Geometry, Spread};
 use super::slot::{self, Want};
 use super::spill::Spill;
 use super::table::{self, Table, TableRef};
@@ -44,6 +44,7 @@ pub(crate) struct Counters {
 }
 
 /// What a first look at a hash shows.
+#[derive(Clone, Copy)]
 pub(crate) enum Glance {
     /// No key has this hash.
     Absent,
@@ -59,6 +60,69 @@ fn may_be_beyond(home: &Line, window: u64) -> bool {
     // Relaxed, both: they say where else to look, not what is there.
     let filter = home[1 + slot::class_of(window)].load(Ordering::Relaxed) & slot::FLAGS;
     filter | home[0].load(Ordering::Relaxed) & slot::SPILL != 0
+}
+
+/// The home line of a hash, and what its slot would look like.
+#[derive(Clone, Copy)]
+pub(crate) struct Home<'p> {
+    entry: TableRef,
+    spread: Spread,
+    line: &'p Line,
+}
+
+impl<'p> Home<'p> {
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Glance {
+        let (line, window) = (self.line, self.spread.window);
+        if let Some(slot) = table::first_match(line, window) {
+            // Acquire: pairs with the Release of the slot's store (Published-last). It may show another entry by now: the
+            // key tells.
+            let word = line[slot].load(Ordering::Acquire);
+            return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
+        }
+        if may_be_beyond(line, window) {
+            Glance::Unsure
+        } else {
+            Glance::Absent
+        }
+    }
+
+    /// Asks the processor for the line.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, pool: &Pool) {
+        pool.arena().prefetch_line(self.line);
+    }
+
+    /// The overflow lines that may have more of this home.
+    fn overflow(&self, pool: &'p Pool, pin: &'p Pin) -> impl Iterator<Item = &'p Line> {
+        let table = Table::of(self.entry, pool, pin);
+        let class = slot::class_of(self.spread.window);
+        // Relaxed: it says where else to look, not what is there.
+        let filter = self.line[1 + class].load(Ordering::Relaxed);
+        let lines = table.choices(self.spread.bucket, class);
+        let named = lines
+            .into_iter()
+            .zip([slot::LINE_A, slot::LINE_B])
+            .filter(move |(_, flag)| filter & flag != 0);
+        named.filter_map(move |(number, _)| Some(table.overflow(number?)))
+    }
+
+    pub(crate) fn prefetch_overflow(&self, pool: &'p Pool, pin: &'p Pin) {
+        for line in self.overflow(pool, pin) {
+            pool.arena().prefetch_line(line);
+        }
+    }
+
+    /// Where the entry of this hash probably is, if in an overflow line.
+    pub(crate) fn glance_overflow(&self, pool: &'p Pool, pin: &'p Pin) -> Option<Location> {
+        let want = Want::overflow(self.spread.bucket, self.spread.window);
+        self.overflow(pool, pin).find_map(|line| {
+            let matches = table::matching(line, want);
+            let slot = (matches != 0).then(|| matches.trailing_zeros() as usize)?;
+            // Acquire: as in `glance`.
+            Location::of_word(line[slot].load(Ordering::Acquire))
+        })
+    }
 }
 
 /// See the file's head.
@@ -149,25 +213,21 @@ impl Index {
     /// two reads decides how many of their cache misses overlap.
     #[inline(always)]
     pub(crate) fn glance(&self, pool: &Pool, pin: &Pin, hash: u64) -> Glance {
-        let entry = self.root.load(pin).and_then(|root| root.glance(hash));
-        let Some(entry) = entry else {
-            return Glance::Unsure;
-        };
+        let home = self.home(pool, pin, hash);
+        home.map_or(Glance::Unsure, |home| home.glance())
+    }
+
+    /// Where a look at a hash begins; `None` where that takes more than a step.
+    #[inline(always)]
+    pub(crate) fn home<'p>(&self, pool: &'p Pool, pin: &'p Pin, hash: u64) -> Option<Home<'p>> {
+        let entry = self.root.load(pin)?.glance(hash)?;
         let spread = entry.spread(hash);
-        let Some(home) = entry.bucket(spread.bucket, pool, pin) else {
-            return Glance::Unsure;
-        };
-        if let Some(slot) = table::first_match(home, spread.window) {
-            // Acquire: pairs with the Release of the slot's store (Published-last). It may show another entry by now: the
-            // key tells.
-            let word = home[slot].load(Ordering::Acquire);
-            return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
-        }
-        if may_be_beyond(home, spread.window) {
-            Glance::Unsure
-        } else {
-            Glance::Absent
-        }
+        let line = entry.bucket(spread.bucket, pool, pin)?;
+        Some(Home {
+            entry,
+            spread,
+            line,
+        })
     }
 
     /// What `ask` answers about the entry that it knows, among those of this hash.

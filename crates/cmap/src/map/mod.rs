@@ -1,5 +1,6 @@
 //! Floor 4: what users touch.
 
+mod batch;
 mod builder;
 mod cmap;
 mod compute;
@@ -13,6 +14,7 @@ mod scan;
 mod tender;
 mod value_ref;
 
+pub use batch::BatchError;
 pub use builder::{Builder, Maintenance};
 pub use cmap::{Budget, CMap, Changed, Compacted, Inserted};
 pub use compute::Op;

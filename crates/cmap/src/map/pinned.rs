@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use crate::base::hash::RandomState;
 use crate::memory::Pin;
-use crate::store::Store;
+use crate::store::{GROUP, Store};
 
 /// A view of a map whose values can be borrowed. From [`CMap::pin`](crate::CMap::pin).
 ///
@@ -95,6 +95,30 @@ impl<'m, S: BuildHasher> Pinned<'m, S> {
     #[inline]
     pub fn get<'p>(&'p self, key: &[u8]) -> Option<&'p [u8]> {
         self.store.get(key, &self.pin)
+    }
+
+    /// Shows the value of each key to `f`, with its place in `keys`, borrowed; as [`CMap::get_many`](crate::CMap::get_many).
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"a", b"1")?;
+    /// let pinned = map.pin();
+    /// let mut values = [None; 2];
+    /// assert_eq!(pinned.get_many(&["a", "b"], |n, value| values[n] = value), 1);
+    /// assert_eq!(values, [Some(&b"1"[..]), None]);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
+    pub fn get_many<'p, K: AsRef<[u8]>>(
+        &'p self,
+        keys: &[K],
+        mut f: impl FnMut(usize, Option<&'p [u8]>),
+    ) -> usize {
+        let groups = keys.chunks(GROUP).enumerate();
+        let hits = groups.map(|(group, keys)| {
+            let show = |n, value| f(group * GROUP + n, value);
+            self.store.get_group(keys, &self.pin, show)
+        });
+        hits.sum()
     }
 
     /// Whether `key` is in the map now.

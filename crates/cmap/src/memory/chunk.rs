@@ -280,6 +280,12 @@ mod real {
             self.gone(offset, len);
         }
 
+        /// Asks the processor for a line.
+        #[inline(always)]
+        pub(crate) fn prefetch_line(&self, line: &Line) {
+            super::prefetch(line.as_ptr().cast());
+        }
+
         /// Asks the processor for the line at `at`.
         #[inline]
         pub(crate) fn prefetch(&self, at: Location) {
@@ -598,6 +604,8 @@ mod model {
             let lines: &[Line] = unsafe { block.as_ref() };
             Some(&lines[(offset - start) / 64])
         }
+
+        pub(crate) fn prefetch_line(&self, _line: &Line) {}
 
         pub(crate) fn prefetch(&self, _at: Location) {}
 

@@ -5,6 +5,7 @@
 //!
 //! Must not know: the public API, its errors' words, how a map is configured by users.
 
+mod batch;
 mod check;
 mod compaction;
 mod generation;
@@ -18,6 +19,7 @@ mod scan;
 mod store;
 mod write;
 
+pub(crate) use batch::GROUP;
 pub use check::Checked;
 pub(crate) use compaction::{Done, Until};
 pub(crate) use keep::Kept;

@@ -244,7 +244,7 @@ impl<S: BuildHasher> Store<S> {
 
     #[cold]
     #[inline(never)]
-    fn get_slow<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
+    pub(super) fn get_slow<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         let hash = self.hash(key);
         let generation = self.generation.load(pin)?;
         let value_of = |at| Log::value_of(&self.pool, at, key, pin);

@@ -99,9 +99,21 @@ impl<S: BuildHasher> Store<S> {
         key: &[u8],
         value: &[u8],
         expect: Expect,
+        old: impl FnMut(&[u8]),
+    ) -> Result<Wrote, Refusal> {
+        self.write_hashed(self.hash(key), key, value, expect, old)
+    }
+
+    /// As [`Store::write`], where the hash is known.
+    #[inline]
+    pub(super) fn write_hashed(
+        &self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        expect: Expect,
         mut old: impl FnMut(&[u8]),
     ) -> Result<Wrote, Refusal> {
-        let hash = self.hash(key);
         let (wrote, owed) = self.relieved(|| {
             loop {
                 let pin = self.pin();
@@ -300,7 +312,16 @@ impl<S: BuildHasher> Store<S> {
 
     /// Removes a key. `old` sees its value.
     pub(crate) fn remove<R>(&self, key: &[u8], old: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let hash = self.hash(key);
+        self.remove_hashed(self.hash(key), key, old)
+    }
+
+    /// As [`Store::remove`], where the hash is known.
+    pub(super) fn remove_hashed<R>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        old: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
         let pin = self.pin();
         let (value, owed) = loop {
             let generation = self.generation.load(&pin)?;
