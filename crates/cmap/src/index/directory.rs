@@ -94,16 +94,20 @@ impl Directory {
         (((hash << self.above) >> 1) >> (63 - self.bits)) as usize
     }
 
-    /// The table of a hash, if this root names it itself.
+    /// As [`Directory::find`], of a root, without calls and panics: `None` says nothing.
     #[inline(always)]
-    pub(super) fn glance(&self, hash: u64) -> Option<TableRef> {
+    pub(super) fn glance(&self, hash: u64, pin: &Pin) -> Option<TableRef> {
         debug_assert_eq!(self.above, 0);
-        let entry = self
-            .entries
-            .get(((hash >> 1) >> (self.shift & 63)) as usize)?;
+        let number = ((hash >> 1) >> (self.shift & 63)) as usize;
         // Acquire: as in `find`.
-        let entry = TableRef::from_bits(entry.load(Ordering::Acquire));
-        (!entry.is_below()).then_some(entry)
+        let entry = TableRef::from_bits(self.entries.get(number)?.load(Ordering::Acquire));
+        if !entry.is_below() {
+            return Some(entry);
+        }
+        let below = self.below.get(number)?.load(pin)?;
+        let entry = below.entries.get(below.number(hash))?;
+        // Acquire: as in `find`.
+        Some(TableRef::from_bits(entry.load(Ordering::Acquire)))
     }
 
     /// The table of a hash, asking the directory below where there is one.
@@ -244,6 +248,9 @@ mod tests {
         holder.set(0b11 << 62, table(5, 2));
         assert_eq!(root.find(1 << 63, &pin), table(4, 2));
         assert_eq!(root.find(u64::MAX, &pin), table(5, 2));
+        for (hash, table) in root.tables(&pin) {
+            assert_eq!(root.glance(hash, &pin), Some(table));
+        }
         assert_eq!(root.tables(&pin).count(), 3);
         root.set(1 << 63, table(6, 1));
         assert_eq!(root.find(u64::MAX, &pin), table(6, 1));

@@ -220,7 +220,7 @@ impl Index {
     /// Where a look at a hash begins; `None` where that takes more than a step.
     #[inline(always)]
     pub(crate) fn home<'p>(&self, pool: &'p Pool, pin: &'p Pin, hash: u64) -> Option<Home<'p>> {
-        let entry = self.root.load(pin)?.glance(hash)?;
+        let entry = self.root.load(pin)?.glance(hash, pin)?;
         let spread = entry.spread(hash);
         let line = entry.bucket(spread.bucket, pool, pin)?;
         Some(Home {

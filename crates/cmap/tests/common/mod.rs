@@ -11,7 +11,7 @@ mod stamp;
 
 pub use hasher::{EightBits, Fickle, Meddling, Mixed, OneHash, Panicking, SameBottom, SameTop};
 pub use process::{alone, alone_until_it_exits, resident};
-pub use run::{eventually, mix, scaled, seed, spread, within};
+pub use run::{eventually, mix, panic_quietly, scaled, seed, spread, within};
 pub use stamp::{STAMP_BYTES, Stamp, key_bytes};
 
 use cmap::{Budget, CMap, internal};

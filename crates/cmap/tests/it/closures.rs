@@ -1,7 +1,7 @@
 //! Closures that the map calls in a read-modify-write: they run on what is there, as often as they must and at most once where
 //! that is said; one that panics, comes back into the map or takes its time leaves nothing behind and holds up nobody.
 
-use crate::common::{assert_sound, content, eventually, scaled, settle, within};
+use crate::common::{assert_sound, content, eventually, panic_quietly, scaled, settle, within};
 use cmap::{Budget, Builder, CMap, Changed, Inserted, Op, internal};
 use std::{
     cell::Cell,
@@ -169,7 +169,7 @@ fn a_panic_leaves_nothing_behind() {
     struct Bomb;
     impl AsRef<[u8]> for Bomb {
         fn as_ref(&self) -> &[u8] {
-            panic!("by the caller")
+            panic_quietly("by the caller")
         }
     }
     /// Bytes that panic when they are dropped: by then they are stored.
@@ -181,7 +181,7 @@ fn a_panic_leaves_nothing_behind() {
     }
     impl Drop for Late {
         fn drop(&mut self) {
-            panic!("by the caller");
+            panic_quietly("by the caller");
         }
     }
     for builder in GEOMETRIES {
@@ -192,32 +192,37 @@ fn a_panic_leaves_nothing_behind() {
         }
         let key = &7_u32.to_le_bytes();
         type Call = (&'static str, fn(&CMap, &[u8]));
-        let calls: [Call; 8] = [
-            ("compute", |map, key| {
-                drop(map.compute(key, |_| -> Op<Vec<u8>> { panic!("by the caller") }))
-            }),
-            ("compute, absent", |map, _| {
-                drop(map.compute(b"absent", |_| -> Op<Vec<u8>> { panic!("by the caller") }))
-            }),
-            ("compute, its value", |map, key| {
-                drop(map.compute(key, |_| Op::Put(Bomb)))
-            }),
-            ("insert_with", |map, key| {
-                drop(map.insert_with(key, 30, |_| panic!("by the caller")))
-            }),
-            ("insert_with, an extent", |map, key| {
-                drop(map.insert_with(key, 90_000, |_| panic!("by the caller")))
-            }),
-            ("get_or_insert_with", |map, _| {
-                drop(map.get_or_insert_with(b"absent", || -> &str { panic!("by the caller") }))
-            }),
-            ("get_or_insert_with, its value", |map, _| {
-                drop(map.get_or_insert_with(b"absent", || Bomb))
-            }),
-            ("remove_if", |map, key| {
-                map.remove_if(key, |_| panic!("by the caller"));
-            }),
-        ];
+        let calls: [Call; 8] =
+            [
+                ("compute", |map, key| {
+                    drop(map.compute(key, |_| -> Op<Vec<u8>> { panic_quietly("by the caller") }))
+                }),
+                ("compute, absent", |map, _| {
+                    drop(map.compute(b"absent", |_| -> Op<Vec<u8>> {
+                        panic_quietly("by the caller")
+                    }))
+                }),
+                ("compute, its value", |map, key| {
+                    drop(map.compute(key, |_| Op::Put(Bomb)))
+                }),
+                ("insert_with", |map, key| {
+                    drop(map.insert_with(key, 30, |_| panic_quietly("by the caller")))
+                }),
+                ("insert_with, an extent", |map, key| {
+                    drop(map.insert_with(key, 90_000, |_| panic_quietly("by the caller")))
+                }),
+                ("get_or_insert_with", |map, _| {
+                    drop(map.get_or_insert_with(b"absent", || -> &str {
+                        panic_quietly("by the caller")
+                    }))
+                }),
+                ("get_or_insert_with, its value", |map, _| {
+                    drop(map.get_or_insert_with(b"absent", || Bomb))
+                }),
+                ("remove_if", |map, key| {
+                    map.remove_if(key, |_| panic_quietly("by the caller"));
+                }),
+            ];
         let before = content(&map);
         for _ in 0..scaled(400) {
             for (what, call) in calls {
