@@ -92,16 +92,16 @@ impl<'m> Owner<'m> {
         let (map, key) = (self.map, key_bytes(self.key(n)));
         let is_there = self.there[n as usize].is_some();
         let kind = match self.rng.u8(..38) {
-            0..=7 => {
+            0..=3 => {
                 let found = map.get_with(&key, |value| self.right("get_with", n, Some(value)));
                 assert_eq!(found.is_some(), is_there, "get_with of {n}");
                 Kind::GetWith
             }
-            8..=12 => {
+            4..=8 => {
                 self.right("get", n, map.get(&key).as_deref());
                 Kind::Get
             }
-            13..=17 => {
+            9..=15 => {
                 self.value.clear();
                 let len = map.get_into(&key, &mut self.value);
                 self.right("get_into", n, len.map(|_| &self.value[..]));
@@ -120,11 +120,11 @@ impl<'m> Owner<'m> {
                 }
                 Kind::GetRef
             }
-            18..=22 => {
+            16..=20 => {
                 assert_eq!(map.contains_key(&key), is_there, "contains_key of {n}");
                 Kind::ContainsKey
             }
-            23..=27 => {
+            21..=27 => {
                 assert_eq!(map.value_len(&key).is_some(), is_there, "value_len of {n}");
                 Kind::ValueLen
             }

@@ -170,7 +170,7 @@ fn many_threads_on_one_core() {
                         let map = &map;
                         scope.spawn(move || {
                             for n in 0..scaled(20_000) as u64 {
-                                let own = key_bytes((number << 32) | (n % 20));
+                                let own = key_bytes(((number + 1) << 32) | (n % 20));
                                 let value = [n as u8; 40];
                                 map.insert(&own, &value).expect("there is memory");
                                 assert_eq!(map.get_with(&own, |found| found == value), Some(true));
