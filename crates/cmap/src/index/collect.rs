@@ -102,7 +102,7 @@ fn read_bucket(
         for slot in line {
             // Acquire: as above.
             let word = slot.load(Ordering::Acquire);
-            let is_ours = word != 0 && slot::home_of(word) == bucket;
+            let is_ours = slot::is_entry(word) && slot::home_of(word) == bucket;
             if is_ours && classes[number] & 1 << slot::class_of_overflow(word) != 0 {
                 out[count] = Location::of_word(word);
                 count += 1;

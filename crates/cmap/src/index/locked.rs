@@ -243,7 +243,9 @@ impl<'p> Locked<'p> {
             let is_ours = |slot: &AtomicU64| {
                 // Relaxed: entries of our home change under our lock only.
                 let word = slot.load(Ordering::Relaxed);
-                word != 0 && slot::home_of(word) == bucket && slot::class_of_overflow(word) == class
+                slot::is_entry(word)
+                    && slot::home_of(word) == bucket
+                    && slot::class_of_overflow(word) == class
             };
             if self.table.overflow(number).iter().any(is_ours) {
                 word |= flag;
@@ -271,15 +273,17 @@ impl<'p> Locked<'p> {
         let word = Want::overflow(self.spread.bucket, self.spread.window).word(at);
         while let Some((line, flag)) = self.table.roomier(self.spread.bucket, class) {
             for slot in line {
-                // Release: pairs with the Acquire of readers (Published-last).
+                // Relaxed: taken, but empty to all who look, until the store below.
                 if slot.load(Ordering::Relaxed) == 0
                     && slot
-                        .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
+                        .compare_exchange(0, slot::TAKEN, Ordering::Relaxed, Ordering::Relaxed)
                         .is_ok()
                 {
-                    interleave::point();
-                    // The entry is visible once both the slot and the flag are.
+                    // The flag first: a reader that saw it in the time of an earlier entry would find this one before others do.
                     self.store_home(1 + class, self.words[1 + class] | flag);
+                    interleave::point();
+                    // Release: pairs with the Acquire of readers (Published-last).
+                    slot.store(word, publish_order());
                     return Ok(());
                 }
             }
@@ -312,13 +316,14 @@ impl<'p> Locked<'p> {
 
     /// Stores a new entry in the spill tables.
     pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
+        // The flag first: as in `insert_overflow`. That it may say too much is no harm.
+        self.store_home(0, self.words[0] | slot::SPILL);
+        interleave::point();
         if !self.index.spill.insert(self.pool, self.pin, second, at) {
             return Err(NoRoom);
         }
-        interleave::point();
         // Release: pairs with the Acquire in `Index::replace`.
         self.index.counters.spills.fetch_add(1, Ordering::Release);
-        self.store_home(0, self.words[0] | slot::SPILL);
         Ok(())
     }
 }

@@ -20,6 +20,8 @@ pub(super) const FLAGS: u64 = 0b11 << 62;
 pub(super) const LINE_A: u64 = 1 << 63;
 pub(super) const LINE_B: u64 = 1 << 62;
 pub(super) const AUX: u64 = 1 << 40;
+/// An overflow slot that a writer has taken and not yet filled: nobody else's, and empty to readers.
+pub(super) const TAKEN: u64 = AUX;
 
 pub(super) const WINDOW_BITS: u32 = 21;
 pub(super) const WINDOW_SHIFT: u32 = 41;
@@ -86,6 +88,12 @@ impl Want {
     pub(super) fn word(self, at: Location) -> u64 {
         self.bits | at.bits()
     }
+}
+
+/// Whether there is an entry in an overflow slot of this word: it may be [`TAKEN`].
+#[inline]
+pub(super) fn is_entry(word: u64) -> bool {
+    Location::of_word(word).is_some()
 }
 
 #[inline]
