@@ -7,6 +7,15 @@ fn tag() -> Tag {
     Tag::fresh(domain())
 }
 
+/// A value for the rest of the process, which a leak checker finds again.
+fn kept<T>(value: T) -> &'static T {
+    static KEPT: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
+    let kept: &'static T = Box::leak(Box::new(value));
+    let at = core::ptr::from_ref(kept).expose_provenance();
+    KEPT.lock().expect("no panic holds it").push(at);
+    kept
+}
+
 #[test]
 fn a_pin_holds_its_own_map_and_no_other() {
     let (mine, other) = (tag(), tag());
@@ -97,7 +106,7 @@ fn a_shared_pointer_swaps_and_frees() {
 #[test]
 fn the_fallback_protects_at_the_last_epochs() {
     let last = u64::MAX >> TAG_BITS;
-    let domain: &Domain = Box::leak(Box::new(Domain::new()));
+    let domain = kept(Domain::new());
     for epoch in [(u64::MAX >> COUNT_BITS) - 1, last - 2] {
         domain.epoch.store(epoch, Ordering::Relaxed);
         for _ in 0..3 {
@@ -112,13 +121,13 @@ fn the_fallback_protects_at_the_last_epochs() {
 
 #[test]
 fn too_many_pins_at_once_are_refused_by_a_panic() {
-    let record: &Record = Box::leak(Box::new(Record::new()));
+    let record = kept(Record::new());
     record.deep.store(word(7, Tag::ANY), Ordering::Relaxed);
     record.deep_count.store(u32::MAX, Ordering::Relaxed);
     assert!(std::panic::catch_unwind(|| record.pin_deep(8)).is_err());
     assert_eq!(record.deep_count.load(Ordering::Relaxed), u32::MAX);
 
-    let domain: &Domain = Box::leak(Box::new(Domain::new()));
+    let domain = kept(Domain::new());
     let full = 5 << COUNT_BITS | COUNT_MASK;
     domain.fallback.store(full, Ordering::Relaxed);
     assert!(std::panic::catch_unwind(|| domain.pin_fallback()).is_err());
