@@ -8,25 +8,26 @@ use cmap_cli::{
 };
 use std::io::{BufReader, Read};
 
-/// Reads what `bytes` say. Whether all of it came into a map.
+/// Reads what `bytes` say. Whether entries came into a map.
 ///
-/// The first byte holds the options; then comes the text. Its lines are given the tab that they lack, else few inputs would be
-/// whole; every fourth text is taken as it is.
+/// The first byte holds the options; then comes the text. It is read as it is, and once more with its lines given the tab that
+/// they lack, so that a fuzzer that prefers what is refused still feeds the map.
 pub fn run(bytes: &[u8]) -> bool {
     let (&first, text) = bytes.split_first().unwrap_or((&0, &[]));
     let options = Options {
         header: first & 1 != 0,
         limit: (first & 2 != 0).then(|| u64::from(first >> 4) + 1),
     };
-    let text = if first & 0b1100 == 0b1100 {
-        text.to_vec()
-    } else {
-        whole_lines(text)
-    };
-    let expected = parse(&text, options);
     // A small buffer, so that lines cross its end.
-    let lines =
-        BufReader::with_capacity(1 + usize::from(first >> 2), text.as_slice().take(u64::MAX));
+    let buffer_bytes = 1 + usize::from(first >> 2);
+    let as_it_is = read(text, options, buffer_bytes);
+    read(&whole_lines(text), options, buffer_bytes) || as_it_is
+}
+
+/// Reads a text. Whether entries came into a map.
+fn read(text: &[u8], options: Options, buffer_bytes: usize) -> bool {
+    let expected = parse(text, options);
+    let lines = BufReader::with_capacity(buffer_bytes, text.take(u64::MAX));
     let input = match (
         read_lines(lines, "name", options, &Progress::hidden()),
         &expected,
@@ -83,7 +84,7 @@ pub fn into_a_map(entries: &Entries) -> bool {
     !map.is_empty()
 }
 
-/// The same bytes as lines that have a tab each, but for the rare one that a 0xff begins.
+/// The same bytes as lines that have a tab each.
 fn whole_lines(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len() * 2);
     let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
@@ -92,7 +93,7 @@ fn whole_lines(bytes: &[u8]) -> Vec<u8> {
             text.push(b'\n');
         }
         let is_last_and_empty = number + 1 == lines.len() && line.is_empty();
-        if !(line.contains(&b'\t') || line.first() == Some(&0xff) || is_last_and_empty) {
+        if !(line.contains(&b'\t') || is_last_and_empty) {
             let key = line.len().min(line.len() / 2 + 1);
             text.extend_from_slice(&line[..key]);
             text.push(b'\t');
