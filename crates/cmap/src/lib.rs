@@ -18,6 +18,8 @@
 //! # Ok::<(), cmap::Error>(())
 //! ```
 //!
+//! Maps of strings, integers and structs: [`typed`].
+//!
 //! # What it promises
 //! - Operations on one key are linearizable. What a write acknowledged is found until someone removes or replaces it.
 //! - A borrowed value stays valid and unchanged as long as its [`Pinned`] or closure.
@@ -33,6 +35,8 @@
 //! wrong. After a `fork` the child can read a map of its parent and no more.
 
 #![deny(unsafe_code)]
+// Where the documentation is published, it says what needs which feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("CMap needs 64-bit addresses: it reserves large ranges of them");
@@ -46,6 +50,7 @@ mod log;
 mod map;
 mod memory;
 mod store;
+pub mod typed;
 
 pub use base::hash::{KeyHasher, RandomState};
 #[doc(hidden)]

@@ -174,7 +174,7 @@ fn the_floor_rule_bites() {
             told(name, text)
         );
     }
-    assert_eq!(ROOMS.len(), 6);
+    assert_eq!(ROOMS.len(), 7);
 }
 
 #[test]

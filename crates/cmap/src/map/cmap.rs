@@ -67,6 +67,7 @@ impl Budget {
 
 /// What [`CMap::compact`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Compacted {
     /// Entries moved.

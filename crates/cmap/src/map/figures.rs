@@ -14,6 +14,7 @@ use std::time::Duration;
 /// # Ok::<(), cmap::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Memory {
     /// Entries that can be read: header, key and value, rounded up to 4 bytes each.
@@ -52,6 +53,7 @@ impl Memory {
 /// # Ok::<(), cmap::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Entries now.

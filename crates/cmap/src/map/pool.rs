@@ -102,6 +102,7 @@ impl PoolConfig {
 
 /// Bytes of a [`ChunkPool`]. From [`ChunkPool::usage`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PoolUsage {
     /// Bytes that maps use: chunks, large entries, and directories.

@@ -20,6 +20,7 @@ use crate::store::{Owed, Seen};
 /// assert_eq!(Cursor::from_bytes(cursor.to_bytes()), cursor);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Cursor(u64);
 
 impl Cursor {

@@ -17,3 +17,4 @@ mod model;
 mod pins;
 mod refs;
 mod scan;
+mod typed;

@@ -14,6 +14,7 @@ pub const ROOMS: &[(&str, u32)] = &[
     ("log", 2),
     ("store", 3),
     ("map", 4),
+    ("typed", 5),
 ];
 
 const MOST_LINES: usize = 700;

@@ -1,0 +1,110 @@
+//! Iterating, and the traits of std's collections.
+
+use core::borrow::Borrow;
+use core::hash::BuildHasher;
+use core::iter::FusedIterator;
+use core::marker::PhantomData;
+
+use super::codec::{Codec, Plain};
+use super::error::{DecodeError, Error};
+use super::key::Key;
+use super::map::{Map, Types};
+use crate::base::hash::RandomState;
+use crate::map;
+
+/// All entries, owned. From [`Map::iter`].
+#[must_use = "an iterator does nothing until it is asked"]
+pub struct Iter<'m, K, V, C = Plain, S = RandomState> {
+    bytes: map::Iter<'m, S>,
+    types: Types<K, V, C>,
+}
+
+impl<K, V, C, S> core::fmt::Debug for Iter<'_, K, V, C, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Iter(..)")
+    }
+}
+
+impl<'m, K: Key, V, C: Codec<V>, S: BuildHasher> Iter<'m, K, V, C, S> {
+    pub(super) fn new(bytes: map::Iter<'m, S>) -> Self {
+        Self {
+            bytes,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<K: Key, V, C: Codec<V>, S: BuildHasher> Iterator for Iter<'_, K, V, C, S> {
+    type Item = Result<(K, V), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.bytes.next()?;
+        Some(K::decode(&key).and_then(|key| Ok((key, C::decode(&value)?))))
+    }
+}
+
+impl<K: Key, V, C: Codec<V>, S: BuildHasher> FusedIterator for Iter<'_, K, V, C, S> {}
+
+impl<'m, K: Key, V, C: Codec<V>, S: BuildHasher> IntoIterator for &'m Map<K, V, C, S> {
+    type Item = Result<(K, V), DecodeError>;
+    type IntoIter = Iter<'m, K, V, C, S>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<K, V, C, S> Extend<(K, V)> for &Map<K, V, C, S>
+where
+    K: Key + Borrow<K::Borrowed>,
+    V: Borrow<C::Borrowed>,
+    C: Codec<V>,
+    S: BuildHasher,
+{
+    /// Stores the entries, in their order.
+    ///
+    /// # Panics
+    /// With the error's text, where [`Map::insert`] returns one.
+    fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
+        for (key, value) in entries {
+            let inserted: Result<_, Error> = self.insert(key.borrow(), value.borrow());
+            if let Err(error) = inserted {
+                panic!("{error}");
+            }
+        }
+    }
+}
+
+impl<K, V, C, S> Extend<(K, V)> for Map<K, V, C, S>
+where
+    K: Key + Borrow<K::Borrowed>,
+    V: Borrow<C::Borrowed>,
+    C: Codec<V>,
+    S: BuildHasher,
+{
+    /// Stores the entries, in their order.
+    ///
+    /// # Panics
+    /// With the error's text, where [`Map::insert`] returns one.
+    fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
+        let mut shared = &*self;
+        shared.extend(entries);
+    }
+}
+
+impl<K, V, C> FromIterator<(K, V)> for Map<K, V, C>
+where
+    K: Key + Borrow<K::Borrowed>,
+    V: Borrow<C::Borrowed>,
+    C: Codec<V>,
+{
+    /// A map with default settings of these entries; of those with equal keys, the last.
+    ///
+    /// # Panics
+    /// With the error's text, where [`Map::insert`] returns one.
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+        let mut map = Self::default();
+        map.extend(entries);
+        map
+    }
+}
