@@ -1,7 +1,8 @@
 //! The operating system: reserve, commit, give back, barrier, and what machine this is. Nothing else.
 //!
 //! An address range is reserved once and never moves; its pages are committed in runs and given back in runs. Linux has
-//! more to offer (huge pages, `membarrier`); every other Unix, and Linux under `--cfg cmap_portable`, does without.
+//! more to offer (huge pages, `membarrier`, `madvise` that empties pages); every other Unix, and Linux under
+//! `--cfg cmap_portable`, does without.
 //!
 //! Invariants kept here, for the unsafe blocks below:
 //! - **Whole-range**: a [`Reservation`] owns `base..base + len`, a mapping that nobody else made or unmaps.
@@ -16,6 +17,12 @@ use std::io;
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use super::sync::{AtomicBool, Ordering};
+
+/// So that addresses alone are not charged to anybody. Elsewhere the flag does not exist or means nothing.
+#[cfg(all(target_os = "linux", not(cmap_portable)))]
+const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
+#[cfg(not(all(target_os = "linux", not(cmap_portable))))]
+const NO_RESERVE: libc::c_int = 0;
 
 /// A range of addresses that belongs to this process alone. Dropping it unmaps it.
 #[derive(Debug)]
@@ -47,7 +54,7 @@ impl Reservation {
                 core::ptr::null_mut(),
                 padded,
                 libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | NO_RESERVE,
                 -1,
                 0,
             )
@@ -124,10 +131,8 @@ impl Reservation {
     /// The caller has made sure that nobody needs the bytes any more (*Pinned-stays*).
     pub(crate) fn give_back(&self, offset: usize, len: usize) {
         let at = self.at(offset, len);
-        // SAFETY: Whole-range and Inside. Should the system refuse, the pages merely stay; they are wiped by hand below.
-        let done = unsafe { libc::madvise(at, len, libc::MADV_DONTNEED) };
-        if done != 0 {
-            // SAFETY: committed pages of ours that nobody reads or writes (the caller's promise).
+        if !discard(at, len) {
+            // SAFETY: Whole-range and Inside: committed pages of ours that nobody reads or writes (the caller's promise).
             unsafe { core::ptr::write_bytes(at.cast::<u8>(), 0, len) };
         }
     }
@@ -176,6 +181,30 @@ impl Drop for Reservation {
         let done = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len + page_size()) };
         debug_assert_eq!(done, 0);
     }
+}
+
+/// Frees the pages at `at`, which belong to a [`Reservation`] and are committed; `false`: the system refuses, and they stay.
+#[cfg(all(target_os = "linux", not(cmap_portable)))]
+fn discard(at: *mut libc::c_void, len: usize) -> bool {
+    // SAFETY: Whole-range and Inside, the caller's. On Linux, and nowhere else, the pages then read as zeros.
+    let done = unsafe { libc::madvise(at, len, libc::MADV_DONTNEED) };
+    done == 0
+}
+
+#[cfg(not(all(target_os = "linux", not(cmap_portable))))]
+fn discard(at: *mut libc::c_void, len: usize) -> bool {
+    // SAFETY: Whole-range and Inside, the caller's: new pages of zeros, in one step, in place of pages of ours.
+    let fresh = unsafe {
+        libc::mmap(
+            at,
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+            -1,
+            0,
+        )
+    };
+    fresh == at
 }
 
 fn sysconf(name: libc::c_int, fallback: usize) -> usize {
