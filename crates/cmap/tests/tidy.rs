@@ -110,7 +110,7 @@ fn every_ordering_names_its_partner() {
 
 #[test]
 fn files_have_a_heading_and_an_end() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "examples"] {
         hold(folder, rules::heading);
         hold(folder, rules::length);
     }
