@@ -18,7 +18,9 @@
 //! # Ok::<(), cmap::Error>(())
 //! ```
 //!
-//! Maps of strings, integers and structs: [`typed`].
+//! Maps of strings, integers and structs: [`typed`]. For those who come from DashMap, papaya, scc or go-cmap: [`migrating`].
+//! Programs to copy from lie in the package's `examples`: a session store, deduplication of lines, counters fed by many
+//! threads, a table that is compacted at night, a map behind HTTP.
 //!
 //! # What it promises
 //! - Operations on one key are linearizable. What a write acknowledged is found until someone removes or replaces it.
@@ -51,6 +53,9 @@ mod map;
 mod memory;
 mod store;
 pub mod typed;
+
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
 
 pub use base::hash::{KeyHasher, RandomState};
 #[doc(hidden)]
