@@ -2,7 +2,8 @@
 
 use crate::common::{alone, assert_sound, eventually, key_bytes, resident, settle};
 use cmap::{
-    Builder, CMap, Changed, ChunkPool, Error, Inserted, Maintenance, Pinned, PoolConfig, internal,
+    Builder, CMap, Changed, ChunkPool, Error, Inserted, Maintenance, Pinned, PoolConfig,
+    RandomState, internal,
 };
 use std::{collections::HashSet, sync::Barrier, thread};
 
@@ -389,6 +390,32 @@ fn preallocate_and_trim() {
         ),
         "{absurd:?}"
     );
+}
+
+/// Whoever replaces every entry again and again finds the tables as they were: overflow lines do not wear them out.
+#[test]
+fn churn_does_not_grow_the_tables() {
+    // A fill of two thirds: enough to overflow, and to grow if that were not put right.
+    const COUNT: u64 = 66_000;
+    let hasher = RandomState::with_seed(1);
+    let map = CMap::builder().hasher(hasher).build().expect("a map");
+    let mut there: Vec<u64> = (0..COUNT).collect();
+    for n in 0..COUNT {
+        assert_eq!(map.insert(&key_bytes(n), b"v"), Ok(Inserted::New));
+    }
+    let filled = map.memory().index;
+    let mut rng = fastrand::Rng::with_seed(1);
+    for n in COUNT..21 * COUNT {
+        let victim = &mut there[rng.usize(..COUNT as usize)];
+        assert!(map.remove(&key_bytes(std::mem::replace(victim, n))));
+        assert_eq!(map.insert(&key_bytes(n), b"v"), Ok(Inserted::New));
+    }
+    let churned = map.memory().index;
+    assert!(
+        churned * 10 <= filled * 11,
+        "the index grew from {filled} to {churned} bytes"
+    );
+    assert_sound(&map);
 }
 
 #[test]
