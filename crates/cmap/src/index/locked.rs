@@ -280,7 +280,9 @@ impl<'p> Locked<'p> {
                         .is_ok()
                 {
                     // The flag first: a reader that saw it in the time of an earlier entry would find this one before others do.
-                    self.store_home(1 + class, self.words[1 + class] | flag);
+                    if !cfg!(planted_no_filter) {
+                        self.store_home(1 + class, self.words[1 + class] | flag);
+                    }
                     interleave::point();
                     // Release: pairs with the Acquire of readers (Published-last).
                     slot.store(word, publish_order());
@@ -317,7 +319,9 @@ impl<'p> Locked<'p> {
     /// Stores a new entry in the spill tables.
     pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
         // The flag first: as in `insert_overflow`. That it may say too much is no harm.
-        self.store_home(0, self.words[0] | slot::SPILL);
+        if !cfg!(planted_no_spill_flag) {
+            self.store_home(0, self.words[0] | slot::SPILL);
+        }
         interleave::point();
         if !self.index.spill.insert(self.pool, self.pin, second, at) {
             return Err(NoRoom);

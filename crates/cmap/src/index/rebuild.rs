@@ -290,7 +290,12 @@ impl Index {
         let mut displaced = Displaced::new(self, context);
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
             let source_prefix = side_hash(hash, source.depth(), side);
-            let aux_and_hash = copy.words.iter().zip(&copy.hashes);
+            let most = if cfg!(planted_overflow_not_copied) {
+                source.shape().primary() * SLOTS
+            } else {
+                usize::MAX
+            };
+            let aux_and_hash = copy.words.iter().zip(&copy.hashes).take(most);
             for (&word, &hash) in aux_and_hash {
                 let Some(at) = Location::of_word(word) else {
                     continue;
@@ -528,7 +533,8 @@ fn target_of<'t, 'p>(
 
 /// Whether a primary slot of `source` gives back enough of the hash to place its entry by `plan`.
 fn is_known(source: &Table<'_>, plan: Plan) -> bool {
-    source.shape().bits_known(source.depth()) >= plan.shape.bits_needed(plan.depth)
+    cfg!(planted_keys_not_read_again)
+        || source.shape().bits_known(source.depth()) >= plan.shape.bits_needed(plan.depth)
 }
 
 /// Copies the words that must be read again, and reads those keys.

@@ -83,7 +83,10 @@ impl<S> Unpublished<'_, S> {
 
 impl<S> Drop for Unpublished<'_, S> {
     fn drop(&mut self) {
-        if let Some(appended) = self.appended {
+        if let Some(appended) = self
+            .appended
+            .filter(|_| !cfg!(planted_append_not_given_back))
+        {
             self.generation
                 .log
                 .give_back(&self.store.pool, self.store, self.who, appended);
@@ -154,7 +157,11 @@ impl<S: BuildHasher> Store<S> {
         }
         let generation = self.generation_or_new(pin)?;
         generation.index.prefetch(hash, &self.pool, pin);
-        let (mut unpublished, at) = self.append(generation, key, value.len())?;
+        let appended = self.append(generation, key, value.len());
+        if cfg!(planted_failed_write_removes) && appended.is_err() {
+            self.take(pin, generation, hash, key, Expect::Anything);
+        }
+        let (mut unpublished, at) = appended?;
         self.pool.arena().write_if_any(at, value);
         self.put(pin, hash, key, expect, &mut unpublished)
     }
@@ -306,7 +313,9 @@ impl<S: BuildHasher> Store<S> {
         };
         let entry = self.entry(at, pin);
         let owed = log.note(bytes, entry.bytes);
-        log.unlinked(&self.pool, self, at, entry.bytes);
+        if bytes == 0 || !cfg!(planted_overwrite_not_counted) {
+            log.unlinked(&self.pool, self, at, entry.bytes);
+        }
         Change::Made(Some(entry.value), owed)
     }
 

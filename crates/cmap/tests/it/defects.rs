@@ -185,7 +185,11 @@ fn defect_04_the_hash_is_unseeded() {
 
 #[test]
 fn defect_05_clear_leaks_all_chunks_and_the_next_insert_panics() {
-    let map = CMap::new();
+    // With a limit, so that the pool is the map's own: every chunk of it must be accounted for.
+    let map = CMap::builder()
+        .max_bytes(1024 * MIB)
+        .build()
+        .expect("a limit of 1 GiB");
     for round in 0..5 {
         fill(&map, 100_000);
         assert!(
