@@ -1,6 +1,11 @@
 //! What other crates write and see: values by postcard and zerocopy, figures by serde.
 
-use cmap::typed::{Codec, DecodeError, EncodeError, Error, Map, Postcard, Zerocopy};
+// The allocator of `faults`.
+#[path = "faults/failing.rs"]
+#[allow(dead_code)]
+mod failing;
+
+use cmap::typed::{Codec, DecodeError, EncodeError, Error, Key, Map, Postcard, Zerocopy};
 use cmap::{CMap, Changed, ChunkPool, Cursor, Op, PoolConfig};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -14,6 +19,9 @@ enum Event {
     Logout(Vec<u32>, Option<i8>),
     Nothing,
 }
+
+#[global_allocator]
+static HEAP: failing::Heap = failing::Heap;
 
 fn events() -> Vec<Event> {
     let login = |user: &str, at| Event::Login {
@@ -272,5 +280,48 @@ fn figures_and_cursors_can_be_written() {
     assert_eq!(
         serde_json::from_str::<Cursor>(&stored).expect("a cursor"),
         cursor
+    );
+}
+
+#[test]
+fn look_ups_and_writing_plain_keys_and_values_allocate_nothing() {
+    let numbers: Map<u64, u64> = (0..100).map(|n| (n, n)).collect();
+    let names: Map<String, String> = [("ada".into(), "Lovelace".into())].into_iter().collect();
+    let accounts: Map<[u8; 32], Aligned, Zerocopy> = Map::default();
+    let account = Aligned {
+        number: 1,
+        pair: [2, 3],
+    };
+    accounts.insert(&[1; 32], &account).expect("room");
+    // An allocation from here on would end the process.
+    failing::plan(failing::Plan {
+        countdown: 1,
+        sticky: true,
+    });
+    let answers = failing::faulty(|| {
+        (
+            numbers.get(&7),
+            numbers.get_with(&8, |n| *n),
+            numbers.contains_key(&100),
+            names.get_with("ada", str::len),
+            names.get("bob").is_ok_and(|name| name.is_none()),
+            accounts.get_with(&[1; 32], |shown| *shown == account),
+            <u64 as Key>::encode(&1) == [0, 0, 0, 0, 0, 0, 0, 1],
+            <Zerocopy as Codec<Aligned>>::encode(&account).is_ok_and(|bytes| bytes.len() == 16),
+        )
+    });
+    assert_eq!(failing::end(), 0);
+    assert_eq!(
+        answers,
+        (
+            Ok(Some(7)),
+            Ok(Some(8)),
+            false,
+            Ok(Some(8)),
+            true,
+            Ok(Some(true)),
+            true,
+            true
+        )
     );
 }
