@@ -35,6 +35,28 @@
 //! It is not for values that are changed in place, for iteration in key order, for use in signal handlers, or for sharing
 //! between processes. With a hasher whose seed an attacker knows, lookups of the attacker's keys can become slow, never
 //! wrong. After a `fork` the child can read a map of its parent and no more.
+//!
+//! # Features
+//! Each adds something, and all are off by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `bytes` | `get_bytes`: values as `bytes::Bytes` |
+//! | `rayon` | `par_for_each`: scans on rayon's threads |
+//! | `serde` | [`Memory`], [`Stats`], [`Compacted`], [`PoolUsage`] and [`Cursor`] can be written, cursors read |
+//! | `postcard` | `typed::Postcard`: typed maps of values that serde knows |
+//! | `zerocopy` | `typed::Zerocopy`: typed maps of values that are seen in their bytes |
+//! | `metrics` | `record_metrics`: figures for the `metrics` facade |
+//! | `tracing` | events of what happens inside a map |
+//!
+//! The events have the target `cmap` and come from the thread that does the work, under no lock. A listener may call the map;
+//! it holds up the call in which it is told.
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `table replaced` | TRACE | `what`: `split`, `merged` or `rebuilt`; `depth`: bits of the hash that lead to the new table |
+//! | `chunk compacted` | DEBUG | `compactions`, `relocations`, `bytes_moved`: as in [`Stats`], so far |
+//! | `limit reached` | WARN, at most once a second and map | `needed`, `available`, `pinned`: as in [`Error::Full`]; `refused`: as in [`Stats`], so far |
 
 #![deny(unsafe_code)]
 // Where the documentation is published, it says what needs which feature.

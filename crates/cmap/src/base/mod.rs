@@ -6,3 +6,4 @@ pub(crate) mod hash;
 pub(crate) mod interleave;
 pub(crate) mod os;
 pub(crate) mod sync;
+pub(crate) mod trace;

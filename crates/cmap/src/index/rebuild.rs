@@ -15,6 +15,7 @@ use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
 use crate::base::interleave;
 use crate::base::sync::Ordering;
+use crate::base::trace;
 use crate::memory::{Location, Refused, Who};
 
 /// Most keys in spill tables that a rebuild reads again.
@@ -213,12 +214,13 @@ impl Index {
                 for right in rights.into_iter().flatten() {
                     right.keep();
                 }
-                let counter = if sources.len() == 2 {
-                    &self.counters.merges
+                let (counter, what) = if sources.len() == 2 {
+                    (&self.counters.merges, "merged")
                 } else {
-                    &self.counters.rebuilds
+                    (&self.counters.rebuilds, "rebuilt")
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
+                trace::tables(what, plan.depth);
                 Ok(true)
             }
             Err(NotDone::NoRoom | NotDone::NoSpill) => Ok(false),

@@ -9,6 +9,7 @@ use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{TableRef, block_class};
 use crate::base::sync::{Backoff, Ordering};
+use crate::base::trace;
 use crate::memory::{Refused, Who};
 
 /// What making room came to.
@@ -78,12 +79,13 @@ impl Index {
             match self.replace(context, &[table], hash, plan, room_for, Who::Writer) {
                 Ok(()) => {
                     structural.keep();
-                    let counter = if plan.tables == 2 {
-                        &self.counters.splits
+                    let (counter, what) = if plan.tables == 2 {
+                        (&self.counters.splits, "split")
                     } else {
-                        &self.counters.rebuilds
+                        (&self.counters.rebuilds, "rebuilt")
                     };
                     counter.fetch_add(1, Ordering::Relaxed);
+                    trace::tables(what, plan.depth);
                     return Ok(Made::Room);
                 }
                 Err(NotDone::NoRoom) => {}
@@ -237,6 +239,7 @@ impl Index {
                 Ok(()) => {
                     structural.keep();
                     self.counters.splits.fetch_add(1, Ordering::Relaxed);
+                    trace::tables("split", plan.depth);
                 }
                 Err(NotDone::NoRoom) => return Ok(None),
                 Err(NotDone::NoSpill) => {

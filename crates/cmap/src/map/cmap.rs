@@ -498,6 +498,7 @@ impl<S: BuildHasher> CMap<S> {
             bytes_moved: figures.bytes_moved,
             chunks_in_use: figures.chunks,
             chunks_freed: figures.chunks_freed,
+            refused: figures.refused,
             retired_bytes: figures.retired,
             oldest_pin: figures.oldest_pin,
         }

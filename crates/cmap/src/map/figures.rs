@@ -79,6 +79,9 @@ pub struct Stats {
     pub chunks_in_use: usize,
     /// Chunks that were emptied and given back to the pool.
     pub chunks_freed: u64,
+    /// Calls that were refused for lack of memory: with [`Error::Full`](crate::Error::Full) or
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub refused: u64,
     /// Bytes that wait for readers' pins.
     pub retired_bytes: usize,
     /// For how long at least the oldest pin in the way has been held; counted from when memory first waited for it.

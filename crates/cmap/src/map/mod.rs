@@ -8,6 +8,8 @@ mod error;
 mod figures;
 pub mod internal;
 mod iter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod pinned;
 mod pool;
 mod scan;

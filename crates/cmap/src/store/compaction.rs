@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::generation::Generation;
 use super::store::Store;
 use crate::base::sync::{Instant, Ordering, rest};
+use crate::base::trace;
 use crate::log::{Log, Victims};
 use crate::memory::{Location, Pin};
 
@@ -117,6 +118,15 @@ impl<S: BuildHasher> Store<S> {
                 drop(walk);
                 if let Some(finished) = finished {
                     log.end_walk(&self.pool, self, &finished);
+                    let counts = &self.counts;
+                    trace::compacted(|| {
+                        [
+                            &counts.compactions,
+                            &counts.relocations,
+                            &counts.bytes_moved,
+                        ]
+                        .map(|count| count.load(Ordering::Relaxed))
+                    });
                 }
                 return Step::Worked {
                     moved,

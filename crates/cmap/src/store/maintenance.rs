@@ -59,6 +59,7 @@ pub(crate) struct Figures {
     pub(crate) relocations: u64,
     pub(crate) bytes_moved: u64,
     pub(crate) chunks_freed: u64,
+    pub(crate) refused: u64,
     pub(crate) oldest_pin: Option<Duration>,
 }
 
@@ -326,7 +327,10 @@ impl<S: BuildHasher> Store<S> {
         loop {
             let (needed, available) = match f() {
                 Ok(done) => return Ok(done),
-                Err(Refused::System { bytes }) => return Err(Refusal::OutOfMemory { bytes }),
+                Err(Refused::System { bytes }) => {
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    return Err(Refusal::OutOfMemory { bytes });
+                }
                 Err(Refused::Limit { needed, available }) => (needed, available),
             };
             match self.relieve() {
@@ -340,6 +344,8 @@ impl<S: BuildHasher> Store<S> {
                 }
                 _ => {
                     let pinned = self.limbo.bytes() + self.holder.bytes();
+                    let refused = 1 + self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    self.limit_reached.tell(needed, available, pinned, refused);
                     return Err(Refusal::Full {
                         needed,
                         available,
@@ -469,6 +475,7 @@ impl<S: BuildHasher> Store<S> {
             relocations: self.counts.relocations.load(relaxed),
             bytes_moved: self.counts.bytes_moved.load(relaxed),
             chunks_freed: self.counts.chunks_freed.load(relaxed),
+            refused: self.counts.refused.load(relaxed),
             ..Figures::default()
         };
         if let Some(leftover) = self.leftover.lock().as_ref() {

@@ -7,6 +7,7 @@ use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::base::trace::LimitReached;
 use crate::index::{Context, Directory, Geometry, Glance, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
 use crate::memory::{
@@ -53,6 +54,7 @@ pub(crate) struct Store<S> {
     /// Up to which hash tables were last packed together under a limit.
     pub(super) shrunk_to: AtomicU64,
     pub(super) counts: Counts,
+    pub(super) limit_reached: LimitReached,
 }
 
 /// A glance did not answer.
@@ -65,6 +67,7 @@ pub(super) struct Counts {
     pub(super) relocations: AtomicU64,
     pub(super) bytes_moved: AtomicU64,
     pub(super) chunks_freed: AtomicU64,
+    pub(super) refused: AtomicU64,
     /// Of generations that are gone.
     pub(super) splits: AtomicU64,
     pub(super) merges: AtomicU64,
@@ -91,6 +94,7 @@ impl<S> Store<S> {
             futile: AtomicUsize::new(0),
             shrunk_to: AtomicU64::new(0),
             counts: Counts::default(),
+            limit_reached: LimitReached::new(),
         }
     }
 

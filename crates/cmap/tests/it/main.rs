@@ -10,6 +10,7 @@ mod collisions;
 mod compute;
 mod defects;
 mod edges;
+mod figures;
 mod hostile;
 mod knobs;
 mod limits;
