@@ -20,8 +20,9 @@ use crate::memory::{Location, Refused, Who};
 
 /// Most keys in spill tables that a rebuild reads again.
 const SPILLED_HASHES_MAX: usize = 4096;
-/// Most entries that a table may displace when it grows.
-const DISPLACED_MAX: usize = 32;
+/// Most entries that a table may displace when it grows: as many as overflow lines hold. The larger of two shapes has more of
+/// these than each of the halves that it splits into, and keys that come in hash order fill them all from one end.
+const DISPLACED_MAX: usize = Shape::OVERFLOW_MAX * SLOTS;
 /// Rounds of reading keys again before a freeze; after them the last few are read under it.
 const ROUNDS: usize = 3;
 
