@@ -461,7 +461,7 @@ impl<S: BuildHasher> CMap<S> {
         self.store.shrink_to_fit();
     }
 
-    /// What the map's memory is used for.
+    /// What the map's memory is used for. In a forked child, of a map of its parent: zeros.
     #[must_use]
     pub fn memory(&self) -> Memory {
         if self.store.is_foreign() {
@@ -479,7 +479,7 @@ impl<S: BuildHasher> CMap<S> {
         }
     }
 
-    /// What happened in the map since it was made.
+    /// What happened in the map since it was made. In a forked child, of a map of its parent: zeros.
     #[must_use]
     pub fn stats(&self) -> Stats {
         if self.store.is_foreign() {

@@ -21,10 +21,9 @@ pub(super) type Types<K, V, C> = PhantomData<fn() -> (K, V, C)>;
 ///
 /// A map of other settings is made of a byte map:
 /// ```
-/// use cmap::{CMap, typed::Map};
+/// use cmap::{CMap, typed::{Map, Plain}};
 /// let bytes = CMap::builder().max_bytes(1 << 30).hasher(std::hash::RandomState::new()).build()?;
-/// let map: Map<String, String, _, _> = Map::from(bytes);
-/// # let _: Map<String, String, cmap::typed::Plain, _> = map;
+/// let map: Map<String, String, Plain, _> = Map::from(bytes);
 /// # Ok::<(), cmap::Error>(())
 /// ```
 /// Keys and values are of the map's types:
@@ -230,8 +229,8 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
         Ok(self.bytes.replace(key.as_ref(), value.as_ref())?)
     }
 
-    /// Shows `key`'s value, or `None`, to `f`, and does what `f` says, as one step. `f` may run several times. See
-    /// [`CMap::compute`].
+    /// Shows `key`'s value, or `None`, to `f`, and does what `f` says, as one step. `f` may run several times. What it
+    /// puts is written to a buffer first. See [`CMap::compute`].
     ///
     /// ```
     /// use cmap::{Changed, Op, typed::Map};
@@ -263,7 +262,6 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
             })
         };
         let changed = self.bytes.compute(K::encode(key).as_ref(), |old| {
-            failed = None;
             step(old).unwrap_or_else(|error| {
                 failed = Some(error);
                 Op::Keep
