@@ -11,7 +11,7 @@
 //! ```
 //! Lengths are little-endian. A pad fits any remainder, since those are multiples of the granule.
 
-use crate::memory::GRANULE;
+use crate::memory::{GRANULE, Location};
 
 /// Longest key.
 pub(crate) const KEY_BYTES_MAX: usize = u16::MAX as usize;
@@ -51,6 +51,7 @@ pub(crate) struct Entry<'p> {
 /// What a walk sees of an entry. The value of one that is not published may still be being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'p> {
+    pub(crate) at: Location,
     pub(crate) key: &'p [u8],
     /// Header, key and value.
     pub(crate) len: usize,
@@ -150,17 +151,23 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// The common header, if this is one.
+#[inline(always)]
+pub(super) fn decode_ordinary(header: &[u8]) -> Option<Record> {
+    let [KIND_ENTRY, key, value, ..] = *header else {
+        return None;
+    };
+    Some(Record::Entry {
+        header: ORDINARY_HEADER_BYTES,
+        key: key.into(),
+        value: value.into(),
+    })
+}
+
 /// Reads a header. Anything that [`encode`] and [`encode_pad`] do not write is a broken invariant.
 #[inline]
 pub(super) fn decode(header: &[u8]) -> Record {
-    if let [KIND_ENTRY, key, value, ..] = *header {
-        return Record::Entry {
-            header: ORDINARY_HEADER_BYTES,
-            key: key.into(),
-            value: value.into(),
-        };
-    }
-    decode_slow(header)
+    decode_ordinary(header).unwrap_or_else(|| decode_slow(header))
 }
 
 #[cold]

@@ -9,7 +9,7 @@
 //! Two streams, new entries and survivors of compaction, fill chunks of their own: what survived once is likely to survive
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
-use super::entry::{self, Entry, Head, Record};
+use super::entry::{self, Entry, Record};
 use super::lane::{Lane, Stretch, lock_any};
 use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering};
@@ -195,30 +195,13 @@ impl Log {
     #[inline]
     fn record(pool: &Pool, at: Location, pin: &Pin) -> Record {
         let start = pool.arena().bytes(at, GRANULE, pin);
-        let header = entry::header_length(start[0]);
-        if header <= GRANULE {
-            entry::decode(start)
-        } else {
-            entry::decode(pool.arena().bytes(at, header, pin))
-        }
+        entry::decode_ordinary(start).unwrap_or_else(|| Self::record_in_walk(pool, at, pin))
     }
 
     /// The head of the entry at `at`, or the pad there, to the byte: what follows it may be being written.
     pub(super) fn record_in_walk(pool: &Pool, at: Location, pin: &Pin) -> Record {
         let control = pool.arena().bytes(at, 1, pin)[0];
         entry::decode(pool.arena().bytes(at, entry::header_length(control), pin))
-    }
-
-    /// What a walk may see of the entry at `at`, whether it is published or not.
-    pub(crate) fn head<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Head<'p> {
-        match Self::record_in_walk(pool, at, pin) {
-            Record::Entry { header, key, value } => Head {
-                key: &pool.arena().bytes(at, header + key, pin)[header..],
-                len: header + key + value,
-                bytes: entry::space(header + key + value),
-            },
-            Record::Pad { .. } => unreachable!("a walk showed a pad at {at:?}"),
-        }
     }
 
     // --- appending ---

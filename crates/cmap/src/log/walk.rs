@@ -3,7 +3,7 @@
 //! A walk holds a credit of its own in the chunk's count, taken by compare-and-swap and never from zero, so that the chunk
 //! stays while it lasts. Its end proves nothing: what is still counted then may be an append that is not published yet.
 
-use super::entry::{Head, Record};
+use super::entry::{self, Head, Record};
 use super::lane::Stretch;
 use super::log::{Keeper, Log};
 use crate::base::interleave;
@@ -121,18 +121,20 @@ impl Log {
     }
 
     /// The next entry of a walk.
-    pub(crate) fn step<'p>(
-        pool: &'p Pool,
-        walk: &mut Walk,
-        pin: &'p Pin,
-    ) -> Option<(Location, Head<'p>)> {
+    pub(crate) fn step<'p>(pool: &'p Pool, walk: &mut Walk, pin: &'p Pin) -> Option<Head<'p>> {
         while walk.next < walk.end {
             let at = Location::at(walk.next);
             match Self::record_in_walk(pool, at, pin) {
-                Record::Entry { .. } => {
-                    let head = Self::head(pool, at, pin);
+                Record::Entry { header, key, value } => {
+                    let len = header + key + value;
+                    let head = Head {
+                        at,
+                        key: &pool.arena().bytes(at, header + key, pin)[header..],
+                        len,
+                        bytes: entry::space(len),
+                    };
                     walk.next += head.bytes;
-                    return Some((at, head));
+                    return Some(head);
                 }
                 Record::Pad { bytes } => walk.next += bytes,
             }

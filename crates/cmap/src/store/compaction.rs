@@ -11,8 +11,8 @@ use super::generation::Generation;
 use super::store::Store;
 use crate::base::sync::{Instant, Ordering, rest};
 use crate::base::trace;
-use crate::log::{Log, Victims};
-use crate::memory::{Location, Pin};
+use crate::log::{Head, Log, Victims};
+use crate::memory::Pin;
 
 /// Entries relocated, and looked at, by one step at most.
 const RELOCATIONS_MAX: usize = 32;
@@ -96,7 +96,7 @@ impl<S: BuildHasher> Store<S> {
         };
 
         // Look ahead: hash the next entries and ask the processor for their buckets, then relocate them.
-        let mut batch: [Option<(Location, u64)>; RELOCATIONS_MAX] = [None; RELOCATIONS_MAX];
+        let mut batch: [Option<(Head<'_>, u64)>; RELOCATIONS_MAX] = [None; RELOCATIONS_MAX];
         let (mut moved, mut copied, mut looks) = (0, 0, 0);
         let budget = bytes.min(STEP_BYTES);
         while looks < LOOKS_MAX && moved < RELOCATIONS_MAX && (copied < budget || copied == 0) {
@@ -104,12 +104,12 @@ impl<S: BuildHasher> Store<S> {
             let mut ahead = 0;
             let most = (RELOCATIONS_MAX - moved).min(LOOKS_MAX - looks);
             while count < most && (copied + ahead < budget || count == 0) {
-                let Some((at, head)) = Log::step(&self.pool, current, pin) else {
+                let Some(head) = Log::step(&self.pool, current, pin) else {
                     break;
                 };
                 let hash = self.hash(head.key);
                 generation.index.prefetch(hash, &self.pool, pin);
-                batch[count] = Some((at, hash));
+                batch[count] = Some((head, hash));
                 ahead += head.bytes;
                 count += 1;
             }
@@ -133,25 +133,34 @@ impl<S: BuildHasher> Store<S> {
                     bytes: copied,
                 };
             }
-            for &(at, hash) in batch[..count].iter().flatten() {
+            let before = (moved, copied);
+            let mut blocked_at = None;
+            for (head, hash) in batch[..count].iter().flatten() {
                 looks += 1;
-                let entry_bytes = Log::head(&self.pool, at, pin).bytes;
-                match self.relocate(generation, pin, hash, at) {
+                match self.relocate(generation, pin, *hash, head) {
                     Ok(true) => {
                         moved += 1;
-                        copied += entry_bytes;
-                        self.counts.relocations.fetch_add(1, Ordering::Relaxed);
-                        self.counts
-                            .bytes_moved
-                            .fetch_add(entry_bytes as u64, Ordering::Relaxed);
+                        copied += head.bytes;
                     }
                     Ok(false) => {}
                     Err(_) => {
-                        // Come back to this entry when there is memory for it.
-                        current.rewind(at);
-                        return Step::Blocked;
+                        blocked_at = Some(head.at);
+                        break;
                     }
                 }
+            }
+            let counts = &self.counts;
+            // Relaxed, both: figures.
+            counts
+                .relocations
+                .fetch_add((moved - before.0) as u64, Ordering::Relaxed);
+            counts
+                .bytes_moved
+                .fetch_add((copied - before.1) as u64, Ordering::Relaxed);
+            if let Some(at) = blocked_at {
+                // Come back to this entry when there is memory for it.
+                current.rewind(at);
+                return Step::Blocked;
             }
         }
         Step::Worked {

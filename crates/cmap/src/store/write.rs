@@ -13,8 +13,8 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::Backoff;
-use crate::index::{Locked, Made, NoRoom};
-use crate::log::{Appended, Keeper, Log};
+use crate::index::{Glance, Locked, Made, NoRoom};
+use crate::log::{Appended, Head, Keeper, Log};
 use crate::memory::{Location, Pin, Refused, Who};
 
 /// What a write wants to find under its key.
@@ -348,26 +348,28 @@ impl<S: BuildHasher> Store<S> {
         Some(result)
     }
 
-    /// Copies the entry at `from`, if it is still in the index, and points its slot to the copy.
+    /// Copies an entry that a walk showed, if it is still in the index, and points its slot to the copy.
     /// `Ok(false)`: it was not there any more.
     pub(super) fn relocate(
         &self,
         generation: &Generation,
         pin: &Pin,
         hash: u64,
-        from: Location,
+        entry: &Head<'_>,
     ) -> Result<bool, Refused> {
-        // Not its value: it may not be published yet.
-        let entry = Log::head(&self.pool, from, pin);
-        let second = || hash::second(entry.key);
-        // A look without the lock: most that are dead end here.
-        if generation
-            .index
-            .find(&self.pool, pin, hash, second, |at| {
-                (at == from).then_some(())
-            })
-            .is_none()
-        {
+        let from = entry.at;
+        let index = &generation.index;
+        // A look without the lock: those that are dead end here.
+        let is_it = |at| (at == from).then_some(());
+        let is_there = match index.glance(&self.pool, pin, hash) {
+            Glance::Likely(at) if at == from => true,
+            Glance::Absent => false,
+            _ => {
+                let second = || hash::second(entry.key);
+                index.find(&self.pool, pin, hash, second, is_it).is_some()
+            }
+        };
+        if !is_there {
             return Ok(false);
         }
         interleave::point();
