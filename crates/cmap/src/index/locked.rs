@@ -9,7 +9,7 @@ use super::index::{Context, Index};
 use super::shape::{SLOTS, Spread};
 use super::slot::{self, Want};
 use super::spill::SpillTable;
-use super::table::Table;
+use super::table::{self, Table};
 use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
 use crate::memory::{Line, Location, Pin, Pool};
@@ -29,10 +29,9 @@ pub(crate) struct Locked<'p> {
     pool: &'p Pool,
     pin: &'p Pin,
     table: Table<'p>,
+    /// Only we change it.
     home: &'p Line,
     spread: Spread,
-    /// What the home line holds: only we change it.
-    words: [u64; SLOTS],
 }
 
 #[derive(Clone, Copy)]
@@ -93,9 +92,6 @@ impl Index {
                 continue;
             }
             interleave::point();
-            // Relaxed: under the lock.
-            let mut words: [u64; SLOTS] = core::array::from_fn(|n| home[n].load(Ordering::Relaxed));
-            words[0] |= slot::LOCK;
             let locked = Locked {
                 index: self,
                 pool,
@@ -103,7 +99,6 @@ impl Index {
                 table,
                 home,
                 spread,
-                words,
             };
             if cfg!(planted_no_revalidation) {
                 return Some(locked);
@@ -126,9 +121,12 @@ impl<'p> Locked<'p> {
         second: impl FnOnce() -> u64,
         mut is: impl FnMut(Location) -> bool,
     ) -> Option<Found<'p>> {
-        let want = Want::primary(self.spread.window);
-        for (n, &word) in self.words.iter().enumerate() {
-            if want.matches(word) && Location::of_word(word).is_some_and(&mut is) {
+        let mut matches = table::matching(self.home, Want::primary(self.spread.window));
+        while matches != 0 {
+            let n = matches.trailing_zeros() as usize;
+            matches &= matches - 1;
+            let word = self.word(n);
+            if Location::of_word(word).is_some_and(&mut is) {
                 return Some(Found {
                     place: Place::Primary(n),
                     slot: &self.home[n],
@@ -136,11 +134,18 @@ impl<'p> Locked<'p> {
                 });
             }
         }
-        let flags = self.words[1 + self.class()] & slot::FLAGS;
-        if flags | self.words[0] & slot::SPILL == 0 {
+        let flags = self.word(1 + self.class()) & slot::FLAGS;
+        if flags | self.word(0) & slot::SPILL == 0 {
             return None;
         }
         self.find_beyond(flags, second, is)
+    }
+
+    /// A word of the home line.
+    #[inline]
+    fn word(&self, n: usize) -> u64 {
+        // Relaxed: under the lock.
+        self.home[n].load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -167,7 +172,7 @@ impl<'p> Locked<'p> {
                 }
             }
         }
-        if self.words[0] & slot::SPILL == 0 || self.index.spill.is_empty() {
+        if self.word(0) & slot::SPILL == 0 || self.index.spill.is_empty() {
             return None;
         }
         let (table, slot, word) =
@@ -195,7 +200,6 @@ impl<'p> Locked<'p> {
     }
 
     fn store_home(&mut self, n: usize, word: u64) {
-        self.words[n] = word;
         // Release: pairs with the Acquire of readers (Published-last).
         self.home[n].store(word, publish_order());
     }
@@ -204,7 +208,7 @@ impl<'p> Locked<'p> {
     #[inline]
     pub(crate) fn replace(&mut self, found: &Found<'p>, at: Location) {
         match found.place {
-            Place::Primary(n) => self.store_home(n, slot::relocated(self.words[n], at)),
+            Place::Primary(n) => self.store_home(n, slot::relocated(self.word(n), at)),
             // Release: as in `store_home`.
             Place::Overflow | Place::Spill(_) => {
                 found
@@ -217,7 +221,7 @@ impl<'p> Locked<'p> {
     /// Empties the entry's slot.
     pub(crate) fn remove(&mut self, found: &Found<'p>) {
         match found.place {
-            Place::Primary(n) => self.store_home(n, self.words[n] & slot::FLAGS),
+            Place::Primary(n) => self.store_home(n, self.word(n) & slot::FLAGS),
             Place::Overflow => {
                 // Release: whoever takes the slot next comes after us.
                 found.slot.store(0, Ordering::Release);
@@ -237,7 +241,7 @@ impl<'p> Locked<'p> {
     fn refresh_filter(&mut self, class: usize) {
         let bucket = self.spread.bucket;
         let numbers = self.table.choices(bucket, class);
-        let mut word = self.words[1 + class] & !slot::FLAGS;
+        let mut word = self.word(1 + class) & !slot::FLAGS;
         for (number, flag) in numbers.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
             let Some(number) = number else { continue };
             let is_ours = |slot: &AtomicU64| {
@@ -259,8 +263,9 @@ impl<'p> Locked<'p> {
     pub(crate) fn insert(&mut self, at: Location) -> Result<(), NoRoom> {
         let word = Want::primary(self.spread.window).word(at);
         for n in 0..SLOTS {
-            if Location::of_word(self.words[n]).is_none() {
-                self.store_home(n, self.words[n] & slot::FLAGS | word);
+            let old = self.word(n);
+            if Location::of_word(old).is_none() {
+                self.store_home(n, old & slot::FLAGS | word);
                 return Ok(());
             }
         }
@@ -281,7 +286,7 @@ impl<'p> Locked<'p> {
                 {
                     // The flag first: a reader that saw it in the time of an earlier entry would find this one before others do.
                     if !cfg!(planted_no_filter) {
-                        self.store_home(1 + class, self.words[1 + class] | flag);
+                        self.store_home(1 + class, self.word(1 + class) | flag);
                     }
                     interleave::point();
                     // Release: pairs with the Acquire of readers (Published-last).
@@ -295,12 +300,12 @@ impl<'p> Locked<'p> {
 
     /// Whether keys of this bucket went to the spill tables: then they do so at once, without another rebuild.
     pub(crate) fn is_spilled(&self) -> bool {
-        self.words[0] & slot::SPILL != 0
+        self.word(0) & slot::SPILL != 0
     }
 
     /// A bucket that spilled once goes on doing so, but that now and then a new key tries first whether a rebuild makes room.
     pub(crate) fn tries_rebuild(&self) -> bool {
-        let one_in = if self.is_divisible() {
+        let one_in = if table::is_divisible(self.home, self.spread.window) {
             RETRY_OTHERS_ONE_IN
         } else {
             RETRY_ALIKE_ONE_IN
@@ -309,18 +314,11 @@ impl<'p> Locked<'p> {
         self.index.counters.spills.load(Ordering::Relaxed) % one_in == 0
     }
 
-    /// As [`Table::is_divisible`], of the locked bucket.
-    fn is_divisible(&self) -> bool {
-        let want = Want::primary(self.spread.window);
-        let differs = |&&word: &&u64| Location::of_word(word).is_some() && !want.matches(word);
-        self.words.iter().filter(differs).count() > SLOTS / 2
-    }
-
     /// Stores a new entry in the spill tables.
     pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
         // The flag first: as in `insert_overflow`. That it may say too much is no harm.
         if !cfg!(planted_no_spill_flag) {
-            self.store_home(0, self.words[0] | slot::SPILL);
+            self.store_home(0, self.word(0) | slot::SPILL);
         }
         interleave::point();
         if !self.index.spill.insert(self.pool, self.pin, second, at) {
@@ -335,7 +333,7 @@ impl<'p> Locked<'p> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `Index::lock` and `Table::freeze`.
-        self.home[0].store(self.words[0] & !slot::LOCK, Ordering::Release);
+        self.home[0].store(self.word(0) & !slot::LOCK, Ordering::Release);
     }
 }
 

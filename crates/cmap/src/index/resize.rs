@@ -7,7 +7,7 @@
 use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
-use super::table::{TableRef, block_class};
+use super::table::{self, TableRef, block_class};
 use crate::base::sync::{Backoff, Ordering};
 use crate::base::trace;
 use crate::memory::{Refused, Who};
@@ -54,7 +54,8 @@ impl Index {
         };
         let fullness = table.count() * 100 / shape.slots();
         let is_worn = fullness < REBUILD_BELOW && !cfg!(planted_no_same_size_rebuild);
-        let is_divisible = table.is_divisible(hash);
+        let spread = table.spread(hash);
+        let is_divisible = table::is_divisible(table.bucket(spread.bucket), spread.window);
         let mut plans = [is_worn.then_some(same), None];
         plans[1] = if !is_divisible && fullness < GROW_ALIKE_FROM {
             None

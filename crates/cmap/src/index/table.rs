@@ -237,19 +237,6 @@ impl<'p> Table<'p> {
         self.slot_lines().iter().map(used).sum()
     }
 
-    /// Whether a deeper table would have most keys of `hash`'s bucket elsewhere: their hashes differ within the window. Keys
-    /// that come in the order of their hashes fill one bucket after another like this.
-    pub(super) fn is_divisible(&self, hash: u64) -> bool {
-        let spread = self.spread(hash);
-        let want = Want::primary(spread.window);
-        let differs = |slot: &&AtomicU64| {
-            // Relaxed: an estimate.
-            let word = slot.load(Ordering::Relaxed);
-            Location::of_word(word).is_some() && !want.matches(word)
-        };
-        self.bucket(spread.bucket).iter().filter(differs).count() > SLOTS / 2
-    }
-
     /// Whether keys of any bucket spilled, as far as its flags say.
     pub(super) fn is_spilled(&self) -> bool {
         // Relaxed: who must know holds all locks.
@@ -400,6 +387,18 @@ impl<'p> Table<'p> {
             }
         }
     }
+}
+
+/// Whether a deeper table would have most keys of a bucket elsewhere: their hashes differ from `window`. Keys that come in the
+/// order of their hashes fill one bucket after another like this.
+pub(super) fn is_divisible(home: &Line, window: u64) -> bool {
+    let want = Want::primary(window);
+    let differs = |slot: &&AtomicU64| {
+        // Relaxed: an estimate.
+        let word = slot.load(Ordering::Relaxed);
+        Location::of_word(word).is_some() && !want.matches(word)
+    };
+    home.iter().filter(differs).count() > SLOTS / 2
 }
 
 /// Which slots of a line look as wanted, one bit each. Each slot is read at some instant during the call; a match must be read
