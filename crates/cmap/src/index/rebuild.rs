@@ -10,11 +10,11 @@
 use super::directory::Directory;
 use super::index::{Context, Index, IndexKeeper};
 use super::locked::rehash_all;
-use super::shape::{SLOTS, Shape, Spread};
+use super::shape::{SLOTS, Shape};
 use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
 use crate::base::interleave;
-use crate::base::sync::Ordering;
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::trace;
 use crate::memory::{Location, Refused, Who};
 
@@ -157,7 +157,7 @@ impl<K> Drop for Displaced<'_, '_, K> {
     }
 }
 
-/// The words of a source's slots, and the hashes of those that need reading again.
+/// The words of a source's slots that do not give their hashes back, without flags, and the hashes of their keys, read again.
 struct Copied {
     words: Vec<u64>,
     hashes: Vec<u64>,
@@ -243,13 +243,12 @@ impl Index {
         if plan.depth > sources[0].depth() {
             self.deepen(context, hash, plan.depth, who)?;
         }
+        let unknown =
+            |source: &Table<'_>| (source.slot_lines().len() - known_buckets(source, plan)) * SLOTS;
         let mut copies = [
-            Copied::try_new(sources[0].shape().slots())?,
-            Copied::try_new(0)?,
+            Copied::try_new(unknown(&sources[0]))?,
+            Copied::try_new(sources.get(1).map_or(0, unknown))?,
         ];
-        if let Some(second) = sources.get(1) {
-            copies[1] = Copied::try_new(second.shape().slots())?;
-        }
         let fresh = self.make_tables(context, plan, who)?;
         let prefixes = prefixes_of(plan, hash);
 
@@ -266,14 +265,7 @@ impl Index {
                 read_again(context, source, plan, copy);
             }
             interleave::point();
-            let changed = freeze(
-                context,
-                &mut frozen,
-                &mut copies,
-                hash,
-                plan,
-                round + 1 == ROUNDS,
-            );
+            let changed = freeze(context, &mut frozen, &mut copies, plan, round + 1 == ROUNDS);
             if !changed {
                 break;
             }
@@ -291,22 +283,32 @@ impl Index {
         let grows =
             sources.len() == 1 && plan.tables * plan.shape.slots() > sources[0].shape().slots();
         let mut displaced = Displaced::new(self, context);
+        let mut place = |at: Location, word: u64, hash: u64| {
+            let target = target_of(targets, &prefixes, plan.depth, hash);
+            target.place(hash, at, word & slot::AUX) || grows && displaced.add(at, target, hash)
+        };
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
             let source_prefix = side_hash(hash, source.depth(), side);
+            for bucket in 0..known_buckets(source, plan) {
+                let recovered = source
+                    .shape()
+                    .recovery(source.depth(), source_prefix, bucket);
+                for slot in source.bucket(bucket) {
+                    // Relaxed: frozen.
+                    let word = slot.load(Ordering::Relaxed);
+                    let hash = || recovered(slot::window_of(word));
+                    if Location::of_word(word).is_some_and(|at| !place(at, word, hash())) {
+                        return Err(NotDone::NoRoom);
+                    }
+                }
+            }
             let most = if cfg!(planted_overflow_not_copied) {
-                source.shape().primary() * SLOTS
+                (source.shape().primary() - known_buckets(source, plan)) * SLOTS
             } else {
                 usize::MAX
             };
-            let aux_and_hash = copy.words.iter().zip(&copy.hashes).take(most);
-            for (&word, &hash) in aux_and_hash {
-                let Some(at) = Location::of_word(word) else {
-                    continue;
-                };
-                let target = target_of(targets, &prefixes, plan.depth, hash);
-                if !(target.place(hash, at, word & slot::AUX)
-                    || grows && displaced.add(at, target, hash))
-                {
+            for (&word, &hash) in copy.words.iter().zip(&copy.hashes).take(most) {
+                if Location::of_word(word).is_some_and(|at| !place(at, word, hash)) {
                     return Err(NotDone::NoRoom);
                 }
             }
@@ -534,24 +536,34 @@ fn target_of<'t, 'p>(
     &targets[number]
 }
 
-/// Whether a primary slot of `source` gives back enough of the hash to place its entry by `plan`.
-fn is_known(source: &Table<'_>, plan: Plan) -> bool {
-    cfg!(planted_keys_not_read_again)
-        || source.shape().bits_known(source.depth()) >= plan.shape.bits_needed(plan.depth)
+/// How many buckets of `source`, all or none, have slots that give back enough of a hash to place its entry by `plan`.
+fn known_buckets(source: &Table<'_>, plan: Plan) -> usize {
+    let is_known = cfg!(planted_keys_not_read_again)
+        || source.shape().bits_known(source.depth()) >= plan.shape.bits_needed(plan.depth);
+    if is_known {
+        source.shape().primary()
+    } else {
+        0
+    }
+}
+
+/// The slots of `source` whose keys must be read again, each with its flags.
+fn unknown_slots<'p>(source: &Table<'p>, plan: Plan) -> impl Iterator<Item = (&'p AtomicU64, u64)> {
+    let (known, primary) = (known_buckets(source, plan), source.shape().primary());
+    let lines = source.slot_lines().iter().enumerate().skip(known);
+    lines.flat_map(move |(line, slots)| {
+        let flags = if line < primary { slot::FLAGS } else { 0 };
+        slots.iter().map(move |slot| (slot, flags))
+    })
 }
 
 /// Copies the words that must be read again, and reads those keys.
 fn read_again<K>(context: &Context<'_, K>, source: &Table<'_>, plan: Plan, copy: &mut Copied) {
-    let from = if is_known(source, plan) {
-        source.shape().primary() * SLOTS
-    } else {
-        0
-    };
-    for (n, slot) in source.slot_lines().iter().flatten().enumerate().skip(from) {
+    for ((slot, flags), word) in unknown_slots(source, plan).zip(&mut copy.words) {
         // Acquire: pairs with the Release of the slot's store (Published-last): the key is about to be read.
-        copy.words[n] = slot.load(Ordering::Acquire);
+        *word = slot.load(Ordering::Acquire) & !flags;
     }
-    rehash_all(context, &copy.words[from..], &mut copy.hashes[from..]);
+    rehash_all(context, &copy.words, &mut copy.hashes);
 }
 
 /// Freezes all buckets and completes the copies. `true`: some key that must be read again changed meanwhile, and `last`
@@ -560,7 +572,6 @@ fn freeze<K>(
     context: &Context<'_, K>,
     frozen: &mut Frozen<'_, '_>,
     copies: &mut [Copied; 2],
-    hash: u64,
     plan: Plan,
     last: bool,
 ) -> bool {
@@ -571,38 +582,15 @@ fn freeze<K>(
             frozen.counts[side] += 1;
         }
     }
-    for ((side, source), copy) in sources.iter().enumerate().zip(copies.iter_mut()) {
-        let shape = source.shape();
-        let prefix = side_hash(hash, source.depth(), side);
-        let known = if is_known(source, plan) {
-            shape.primary() * SLOTS
-        } else {
-            0
-        };
-        for (n, slot) in source.slot_lines().iter().flatten().enumerate() {
+    for (source, copy) in sources.iter().zip(copies.iter_mut()) {
+        let copied = copy.words.iter_mut().zip(&mut copy.hashes);
+        for ((slot, flags), (before, hash)) in unknown_slots(source, plan).zip(copied) {
             // Acquire: pairs with the Release of the slot's store: its key may have to be read.
-            let word = slot.load(Ordering::Acquire);
-            let flags = if n < shape.primary() * SLOTS {
-                slot::FLAGS
-            } else {
-                0
-            };
-            if n < known {
-                copy.words[n] = word & !flags;
-                if Location::of_word(word).is_some() {
-                    let spread = Spread {
-                        bucket: n / SLOTS,
-                        window: slot::window_of(word),
-                    };
-                    copy.hashes[n] = shape.recover(source.depth(), prefix, spread);
-                }
+            let word = slot.load(Ordering::Acquire) & !flags;
+            if word == *before {
                 continue;
             }
-            let is_same = (word ^ copy.words[n]) & !flags == 0;
-            copy.words[n] = word & !flags;
-            if is_same {
-                continue;
-            }
+            *before = word;
             let Some(at) = Location::of_word(word) else {
                 continue;
             };
@@ -610,7 +598,7 @@ fn freeze<K>(
                 return true;
             }
             // Writers at this table have outrun us: read this one while they wait. A panic thaws.
-            copy.hashes[n] = (context.rehash)(at);
+            *hash = (context.rehash)(at);
         }
     }
     false

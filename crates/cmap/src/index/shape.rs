@@ -146,31 +146,33 @@ impl Shape {
         Spread::of(hash, depth, self.base(depth), self.primary())
     }
 
-    /// The first [`Shape::bits_known`] bits of the hash of an entry with this place, in a table whose hashes start with
-    /// the first `depth` bits of `prefix`.
-    pub(super) fn recover(self, depth: u32, prefix: u64, spread: Spread) -> u64 {
+    /// What gives back the first [`Shape::bits_known`] bits of the hashes of a bucket's entries, from their windows, in a table
+    /// whose hashes start with the first `depth` bits of `prefix`.
+    pub(super) fn recovery(self, depth: u32, prefix: u64, bucket: usize) -> impl Fn(u64) -> u64 {
         let (base, primary) = (self.base(depth), self.primary() as u64);
         // The low bits of `v` are the window's first ones.
         let in_window = depth + V_BITS - base;
         let low = in_window.min(V_BITS);
         let mask = (1u64 << low) - 1;
-        let low_bits = (spread.window >> (WINDOW_BITS - in_window)) & mask;
-        let first = ((spread.bucket as u64) << V_BITS).div_ceil(primary);
-        let mut v = first & !mask | low_bits;
-        if v < first {
-            v += 1 << low;
-        }
-        debug_assert_eq!(
-            (v * primary) >> V_BITS,
-            spread.bucket as u64,
-            "bucket and window agree"
-        );
+        let first = ((bucket as u64) << V_BITS).div_ceil(primary);
         let kept = if depth == 0 {
             0
         } else {
             prefix & (u64::MAX << (64 - depth))
         };
-        kept | v << (64 - V_BITS - depth) | spread.window << (64 - WINDOW_BITS - base)
+        move |window| {
+            let low_bits = (window >> (WINDOW_BITS - in_window)) & mask;
+            let mut v = first & !mask | low_bits;
+            if v < first {
+                v += 1 << low;
+            }
+            debug_assert_eq!(
+                (v * primary) >> V_BITS,
+                bucket as u64,
+                "bucket and window agree"
+            );
+            kept | v << (64 - V_BITS - depth) | window << (64 - WINDOW_BITS - base)
+        }
     }
 
     /// The hashes that bucket number `bucket` holds: first to last.
@@ -267,7 +269,7 @@ mod tests {
                 let known = shape.bits_known(depth);
                 let mask = u64::MAX << (64 - known);
                 assert_eq!(
-                    shape.recover(depth, hash, spread) & mask,
+                    shape.recovery(depth, hash, spread.bucket)(spread.window) & mask,
                     hash & mask,
                     "{shape:?} at depth {depth}"
                 );
