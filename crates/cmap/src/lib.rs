@@ -29,7 +29,7 @@
 //!   is locked.
 //! - No public object holds a lock, and no call waits for a pin: a pin only delays the return of memory.
 //! - An error changes nothing. Reads cannot fail, and a remove needs no memory.
-//! - With [`Builder::max_bytes`], the map's memory stays below that limit plus 1 MiB.
+//! - With [`Builder::max_bytes`], the map's memory stays below that limit plus 1 MiB; see there.
 //!
 //! # What it does not promise
 //! It is not for values that are changed in place, for iteration in key order, for use in signal handlers, or for sharing
@@ -59,6 +59,7 @@
 //! | `limit reached` | WARN, at most once a second and map | `needed`, `available`, `pinned`: as in [`Error::Full`]; `refused`: as in [`Stats`], so far |
 
 #![deny(unsafe_code)]
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 // Where the documentation is published, it says what needs which feature.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

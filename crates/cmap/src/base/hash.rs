@@ -25,6 +25,12 @@ impl RandomState {
     /// A state that hashes the same way in every process and run.
     ///
     /// For tests and comparisons; a seed that an attacker knows protects from nothing.
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    /// let [a, b] = [cmap::RandomState::with_seed(7), cmap::RandomState::with_seed(7)];
+    /// assert_eq!(a.hash_one("key"), b.hash_one("key"));
+    /// ```
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
         Self(foldhash::quality::SeedableRandomState::with_seed(
@@ -53,6 +59,14 @@ impl BuildHasher for RandomState {
 }
 
 /// The hasher that [`RandomState`] builds.
+///
+/// ```
+/// use std::hash::{BuildHasher, Hasher};
+/// let mut hasher: cmap::KeyHasher = cmap::RandomState::with_seed(7).build_hasher();
+/// hasher.write(b"key");
+/// let hash = hasher.finish();
+/// # let _ = hash;
+/// ```
 #[derive(Clone)]
 pub struct KeyHasher(foldhash::quality::FoldHasher<'static>);
 

@@ -7,6 +7,16 @@ use super::error::Error;
 use crate::store::GROUP;
 
 /// Why [`CMap::insert_many`] stopped.
+///
+/// ```
+/// use cmap::{BatchError, CMap, Error};
+/// let map = CMap::new();
+/// let long = vec![0; 70_000];
+/// let stopped = map.insert_many([(&b"a"[..], "1"), (&long, "2"), (b"c", "3")]);
+/// let source = Error::KeyTooLong { len: 70_000, max: 65_535 };
+/// assert_eq!(stopped, Err(BatchError { done: 1, source }));
+/// assert_eq!((map.contains_key(b"a"), map.contains_key(b"c")), (true, false));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("after {done} entries: {source}")]
 pub struct BatchError {
@@ -21,7 +31,8 @@ pub struct BatchError {
 /// that one key waits for is asked for while others wait. A batch is not atomic: each key has an instant of its own.
 impl<S: BuildHasher> CMap<S> {
     /// Shows the value of each key to `f`, with its place in `keys`; in their order, absent ones as `None`. Returns how many
-    /// were there. Nothing is locked while `f` runs: it may call the map, and may panic.
+    /// were there. Nothing is locked while `f` runs: it may call the map, and may panic. It is called when some 16 keys were looked
+    /// up, so what it is shown may have been replaced a moment ago.
     ///
     /// ```
     /// let map = cmap::CMap::new();
@@ -109,7 +120,7 @@ impl<S: BuildHasher> CMap<S> {
         groups.map(|keys| self.store().remove_group(keys)).sum()
     }
 
-    /// The hash of a key in this map, for [`CMap::prefetch`].
+    /// The hash of a key in this map, for [`CMap::prefetch`]; of bytes of any length. It stays the same as long as the map.
     ///
     /// ```
     /// let map = cmap::CMap::new();

@@ -14,6 +14,14 @@ use crate::memory::{Config, Pool};
 use crate::store::{Store, Tuning};
 
 /// Who compacts.
+///
+/// ```
+/// use cmap::{Budget, CMap, Maintenance};
+/// let map = CMap::builder().maintenance(Maintenance::Manual).build()?;
+/// map.insert(b"k", b"v")?;
+/// map.compact(Budget::all()); // when nobody is waiting
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Maintenance {
@@ -73,6 +81,15 @@ impl<S> Builder<S> {
     ///
     /// A write that does not fit compacts first, and then returns [`Error::Full`]. Unless [`Builder::pool`] is given, the
     /// map gets a pool of its own. With one, the limit is the pool's: set it there.
+    ///
+    /// ```
+    /// use cmap::{CMap, Error};
+    /// let map = CMap::builder().max_bytes(16 << 20).build()?;
+    /// let full = (0..100_u8).find_map(|n| map.insert(&[n], &[n; 1 << 20]).err());
+    /// assert!(matches!(full, Some(Error::Full { needed, available, .. }) if needed > available));
+    /// assert!(map.memory().total() <= 16 << 20);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = Some(bytes);
         self
@@ -82,12 +99,28 @@ impl<S> Builder<S> {
     ///
     /// It sets the share of live bytes that compaction aims for, from 93 % down to 70 %, and from which size on a map uses
     /// huge pages (below 0.1 never).
+    ///
+    /// ```
+    /// use cmap::{CMap, Error};
+    /// let lean = CMap::builder().speed_over_memory(0.0).build()?;
+    /// assert!(matches!(
+    ///     CMap::builder().speed_over_memory(f64::NAN).build(),
+    ///     Err(Error::InvalidConfig { field: "speed_over_memory", .. })
+    /// ));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn speed_over_memory(mut self, p: f64) -> Self {
         self.speed_over_memory = p;
         self
     }
 
     /// The share of dead bytes above which compaction works, from 0.02 to 0.5, whatever the knob says.
+    ///
+    /// ```
+    /// let map = cmap::CMap::builder().max_dead_ratio(0.3).build()?;
+    /// assert!(cmap::CMap::builder().max_dead_ratio(0.0).build().is_err());
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn max_dead_ratio(mut self, ratio: f64) -> Self {
         self.max_dead_ratio = Some(ratio);
         self
@@ -100,6 +133,13 @@ impl<S> Builder<S> {
     ///
     /// A hasher may read maps. It must not write to the map that it serves: it runs while the map replaces a table, and a
     /// write that has to wait for that would wait for itself. It panics instead.
+    ///
+    /// ```
+    /// use cmap::CMap;
+    /// let map = CMap::builder().hasher(std::hash::RandomState::new()).build()?; // for keys that strangers choose
+    /// map.insert(b"k", b"v")?;
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn hasher<T>(self, hasher: T) -> Builder<T> {
         Builder {
             hasher,
@@ -113,19 +153,25 @@ impl<S> Builder<S> {
         }
     }
 
-    /// Takes the map's memory from `pool`.
+    /// Takes the map's memory from `pool`, which other maps may share. See [`PoolConfig`].
     pub fn pool(mut self, pool: &ChunkPool) -> Self {
         self.pool = Some(pool.clone());
         self
     }
 
     /// Makes room for so many entries of so many bytes (keys and values) in all, as [`CMap::reserve`] does.
+    ///
+    /// ```
+    /// let map = cmap::CMap::builder().expected(10_000, 1 << 20).build()?;
+    /// assert!(map.stats().tables > 1); // the index is there already
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn expected(mut self, entries: usize, bytes: usize) -> Self {
         self.expected = (entries, bytes);
         self
     }
 
-    /// Who compacts.
+    /// Who compacts: see [`Maintenance`].
     pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
         self.maintenance = maintenance;
         self
@@ -230,6 +276,12 @@ impl<S: BuildHasher + Send + Sync + 'static> Builder<S> {
     /// [`Error::InvalidConfig`] names the setting that is out of range; [`Error::OutOfMemory`], [`Error::Full`] and
     /// [`Error::CapacityOverflow`] come from [`Builder::expected`], from a pool whose range the system refused, or from a
     /// thread that it refused; [`Error::Forked`] says that the pool is one of this process's parent.
+    ///
+    /// ```
+    /// use cmap::{CMap, Error};
+    /// let refused = CMap::builder().max_bytes(1 << 20).build();
+    /// assert!(matches!(refused, Err(Error::InvalidConfig { field: "max_bytes", .. })));
+    /// ```
     pub fn build(self) -> Result<CMap<S>, Error> {
         self.check()?;
         let (pool, owns_pool) = self.make_pool()?;

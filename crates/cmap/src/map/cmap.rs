@@ -45,7 +45,15 @@ pub enum Changed {
 pub struct Budget(Until);
 
 impl Budget {
-    /// Copies about `bytes` at most.
+    /// Copies about `bytes` at most: it stops after the step (at most 32 entries or 32 KiB) that exceeds it.
+    ///
+    /// ```
+    /// use cmap::{Budget, CMap};
+    /// let map = CMap::new();
+    /// while !map.compact(Budget::bytes(1 << 20)).done {
+    ///     // something else, meanwhile
+    /// }
+    /// ```
     #[must_use]
     pub fn bytes(bytes: usize) -> Self {
         Self(Until::Bytes(bytes))
@@ -53,12 +61,24 @@ impl Budget {
 
     /// Works for about `time`: it stops after the step (at most 32 entries or 32 KiB) that exceeds it. What no reader sees any
     /// more is given back first, whatever that takes.
+    ///
+    /// ```
+    /// use cmap::{Budget, CMap};
+    /// use std::time::Duration;
+    /// let map = CMap::new();
+    /// map.compact(Budget::time(Duration::from_millis(5)));
+    /// ```
     #[must_use]
     pub fn time(time: Duration) -> Self {
         Self(Until::Time(time))
     }
 
     /// Does all there is to do.
+    ///
+    /// ```
+    /// use cmap::{Budget, CMap};
+    /// assert!(CMap::new().compact(Budget::all()).done);
+    /// ```
     #[must_use]
     pub fn all() -> Self {
         Self(Until::Nothing)
@@ -127,6 +147,12 @@ impl CMap {
     }
 
     /// Settings for a map.
+    ///
+    /// ```
+    /// use cmap::CMap;
+    /// let map = CMap::builder().max_bytes(64 << 20).build()?;
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -148,7 +174,8 @@ impl<S> CMap<S> {
 
 /// # Reading
 /// No look-up takes a lock, retries, or waits for anyone. A [scan](#scans) may lock a bucket for an instant if its words keep
-/// changing. No read can fail.
+/// changing. No read can fail. What a look-up answers was true at one instant during the call; a moment later others may have
+/// changed it.
 impl<S: BuildHasher> CMap<S> {
     /// A copy of `key`'s value.
     ///
@@ -202,24 +229,47 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// Whether `key` is in the map.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"")?;
+    /// assert!(map.contains_key(b"k") && !map.contains_key(b""));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[inline]
     pub fn contains_key(&self, key: &[u8]) -> bool {
         self.get_with(key, |_| ()).is_some()
     }
 
     /// The length in bytes of `key`'s value.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"value")?;
+    /// assert_eq!((map.value_len(b"k"), map.value_len(b"absent")), (Some(5), None));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[inline]
     pub fn value_len(&self, key: &[u8]) -> Option<usize> {
         self.get_with(key, <[u8]>::len)
     }
 
     /// How many entries there are: exact when no write overlaps the call, else off by at most those that do.
+    ///
+    /// ```
+    /// let map: cmap::CMap = [("a", "1"), ("b", "2")].into_iter().collect();
+    /// assert_eq!(map.len(), 2);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.store.len()
     }
 
     /// Whether there are none. See [`CMap::len`].
+    ///
+    /// ```
+    /// assert!(cmap::CMap::new().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -243,13 +293,19 @@ impl<S: BuildHasher> CMap<S> {
 }
 
 /// # Writing
-/// A write that returns an error has changed nothing.
+/// A write takes effect at one instant during the call: others see the old value or the new one, whole, and from then on the
+/// new one. One that returns an error has changed nothing.
 ///
 /// # Errors
-/// All of them: [`Error::KeyTooLong`], [`Error::ValueTooLong`]; [`Error::Full`] where a limit is set;
-/// [`Error::OutOfMemory`]; [`Error::Forked`].
+/// - [`Error::KeyTooLong`] above 65 535 bytes, [`Error::ValueTooLong`] above 4 GiB − 1.
+/// - [`Error::Full`] where a limit is set and the entry does not fit, though dead space was compacted.
+/// - [`Error::OutOfMemory`] if the system, or the pool's range of addresses, has no more.
+/// - [`Error::Forked`] in a forked child, if the map was made before the fork.
 impl<S: BuildHasher> CMap<S> {
     /// Stores `value` under `key`, in place of what was there.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Inserted};
@@ -270,6 +326,9 @@ impl<S: BuildHasher> CMap<S> {
 
     /// As [`CMap::insert`]; returns a copy of the value that was there.
     ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
+    ///
     /// ```
     /// let map = cmap::CMap::new();
     /// assert_eq!(map.insert_swap(b"k", b"1")?, None);
@@ -286,6 +345,9 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// Stores `value` under `key` if the key is absent. Of several threads that try at once, exactly one does.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Changed};
@@ -358,7 +420,8 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// Removes everything, at one instant and at once; the memory goes back bit by bit, with later calls.
-    /// [`CMap::shrink_to_fit`] gives it back now.
+    /// [`CMap::shrink_to_fit`] gives it back now. What pins and [`ValueRef`](crate::ValueRef)s show stays until they end. A write
+    /// that overlaps the call comes before it, and is removed, or after it, and stays.
     ///
     /// # Panics
     /// In a forked child, if the map was made before the fork.
@@ -456,12 +519,30 @@ impl<S: BuildHasher> CMap<S> {
     ///
     /// # Panics
     /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", &[0; 10_000])?;
+    /// map.remove(b"k");
+    /// map.shrink_to_fit();
+    /// assert_eq!(map.memory().live, 0);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn shrink_to_fit(&self) {
         self.assert_own();
         self.store.shrink_to_fit();
     }
 
-    /// What the map's memory is used for. In a forked child, of a map of its parent: zeros.
+    /// What the map's memory is used for, in bytes: see [`Memory`]. The cost does not grow with the map, spilled keys apart.
+    /// In a forked child, of a map that was made before the fork, zeros.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"key", b"value")?;
+    /// let memory = map.memory();
+    /// assert!(memory.live > 0 && memory.live < memory.total());
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[must_use]
     pub fn memory(&self) -> Memory {
         if self.store.is_foreign() {
@@ -479,7 +560,15 @@ impl<S: BuildHasher> CMap<S> {
         }
     }
 
-    /// What happened in the map since it was made. In a forked child, of a map of its parent: zeros.
+    /// What happened in the map since it was made: see [`Stats`]. The cost is that of [`CMap::memory`]. In a forked child, of a
+    /// map that was made before the fork, zeros.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"key", b"value")?;
+    /// assert_eq!((map.stats().entries, map.stats().oldest_pin), (1, None));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         if self.store.is_foreign() {

@@ -7,7 +7,16 @@ use super::error::Error;
 use crate::log::VALUE_BYTES_MAX;
 use crate::store::{Expect, Owed, Seen, Wrote};
 
-/// What [`CMap::compute`] is to do with the key that it showed.
+/// What [`CMap::compute`] is to do with the key that it showed. A value of `Put` is anything that can be seen as bytes.
+///
+/// ```
+/// use cmap::{CMap, Changed, Op};
+/// let map = CMap::new();
+/// assert_eq!(map.compute(b"k", |_| Op::Put("value"))?, Changed::Inserted);
+/// assert_eq!(map.compute(b"k", |_| Op::<&str>::Keep)?, Changed::Nothing);
+/// assert_eq!(map.compute(b"k", |_| Op::<&str>::Remove)?, Changed::Removed);
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op<V> {
     /// Leave it as it is.
@@ -49,10 +58,12 @@ fn stored<T>(owed: Option<Owed>, answer: T) -> Tried<T> {
 /// limit. One that itself writes the key that it was shown is thereby run again, on what it wrote.
 ///
 /// # Errors
-/// Those of every write: [`Error::KeyTooLong`], [`Error::ValueTooLong`]; [`Error::Full`] where a limit is set;
-/// [`Error::OutOfMemory`]; [`Error::Forked`]. An error changes nothing.
+/// [Those of every write](CMap#writing). An error changes nothing.
 impl<S: BuildHasher> CMap<S> {
     /// Stores `value` under `key` if the key is there: [`Changed::Replaced`], else [`Changed::Nothing`].
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Changed};
@@ -74,6 +85,9 @@ impl<S: BuildHasher> CMap<S> {
     /// Puts `new` in place of `expected`, where `None` means an absent key: inserts, replaces, or removes. If the key does
     /// not hold exactly the bytes expected, nothing changes: [`Changed::Nothing`]. Expecting absence and wanting it is
     /// nothing, too.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Changed};
@@ -100,6 +114,9 @@ impl<S: BuildHasher> CMap<S> {
 
     /// Shows `key`'s value, or `None`, to `f`, and does what `f` says: keeps, stores, or removes. `f` may run several times:
     /// see [above](#atomic-read-modify-write). Returns what was done by what it said last.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Changed, Op};
@@ -145,7 +162,10 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// A copy of `key`'s value; if the key is absent, of the one that `f` makes, which is stored first. Of several threads
-    /// that find the key absent at once each may run its `f`, but all return the one value that was stored.
+    /// that find the key absent at once each may run its `f`, once, but all return the one value that was stored.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// let map = cmap::CMap::new();
@@ -176,7 +196,10 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// Stores under `key` a value of `len` bytes that `f` writes in place, in the map's own memory: it is shown zeros. Others
-    /// see the value when `f` is done, whole.
+    /// see the value when `f` is done, whole. If `f` panics, the map is as it was.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing).
     ///
     /// ```
     /// use cmap::{CMap, Inserted};
@@ -207,7 +230,7 @@ impl<S: BuildHasher> CMap<S> {
     /// that is raised for ever does not make the map grow.
     ///
     /// # Errors
-    /// [`Error::NotACounter`] if the value does not have 8 bytes; and those of every write.
+    /// [`Error::NotACounter`] if the value does not have 8 bytes; and [those of every write](CMap#writing).
     ///
     /// ```
     /// let map = cmap::CMap::new();
@@ -233,7 +256,10 @@ impl<S: BuildHasher> CMap<S> {
     }
 
     /// Appends `suffix` to `key`'s value; an absent key counts as an empty one. Returns the new length in bytes. It copies
-    /// the whole value.
+    /// the whole value. Of several threads that append at once, each suffix is in once, in some order.
+    ///
+    /// # Errors
+    /// [Those of every write](CMap#writing); [`Error::ValueTooLong`] if the two together are too long.
     ///
     /// ```
     /// let map = cmap::CMap::new();

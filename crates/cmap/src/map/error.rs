@@ -7,6 +7,13 @@ use crate::store::Refusal;
 ///
 /// A call that returns an error has changed nothing: same keys, same values, same [`len`](crate::CMap::len).
 /// Reads have no errors.
+///
+/// ```
+/// use cmap::{CMap, Error};
+/// let error = CMap::new().insert(&[0; 70_000], b"value").unwrap_err();
+/// assert_eq!(error, Error::KeyTooLong { len: 70_000, max: 65_535 });
+/// assert_eq!(error.to_string(), "the key has 70000 bytes; at most 65535 are possible");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,5 +1,5 @@
 //! What this crate's own tests may see of the inside. Not part of the API: no stability, no documentation.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::missing_errors_doc)]
 
 use core::hash::BuildHasher;
 

@@ -122,18 +122,45 @@ impl<'m, S: BuildHasher> Pinned<'m, S> {
     }
 
     /// Whether `key` is in the map now.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// let pinned = map.pin();
+    /// map.insert(b"k", b"v")?;
+    /// assert!(pinned.contains_key(b"k"));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[inline]
     pub fn contains_key(&self, key: &[u8]) -> bool {
         self.get(key).is_some()
     }
 
     /// The length in bytes of `key`'s value now.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"value")?;
+    /// assert_eq!(map.pin().value_len(b"k"), Some(5));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[inline]
     pub fn value_len(&self, key: &[u8]) -> Option<usize> {
         self.get(key).map(<[u8]>::len)
     }
 
     /// Ends this pin and begins another: memory that waited for the former is free to go. Between batches of a long job.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// map.insert(b"k", b"v")?;
+    /// let mut pinned = map.pin();
+    /// for batch in [["k", "a"], ["b", "c"]] {
+    ///     let found: Vec<&[u8]> = batch.iter().filter_map(|key| pinned.get(key.as_bytes())).collect();
+    ///     assert!(found.len() < 2);
+    ///     pinned.repin();
+    /// }
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn repin(&mut self) {
         self.pin = self.store.pin();
     }

@@ -100,7 +100,7 @@ impl PoolConfig {
     }
 }
 
-/// Bytes of a [`ChunkPool`]. From [`ChunkPool::usage`].
+/// Bytes of a [`ChunkPool`], of all its maps together. From [`ChunkPool::usage`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -131,6 +131,14 @@ impl ChunkPool {
     /// # Errors
     /// [`Error::InvalidConfig`] names the setting that is out of range; [`Error::OutOfMemory`] says that the system
     /// refused even the smallest range.
+    ///
+    /// ```
+    /// use cmap::{ChunkPool, PoolConfig};
+    /// let pool = ChunkPool::new(PoolConfig { max_bytes: Some(64 << 20), ..PoolConfig::default() })?;
+    /// assert_eq!(pool.usage().in_use, 0);
+    /// assert!(ChunkPool::new(PoolConfig { chunk_bytes: 100_000, ..PoolConfig::default() }).is_err());
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn new(config: PoolConfig) -> Result<Self, Error> {
         config.check()?;
         Ok(Self(Arc::new(Pool::new(config.to_inner())?)))
@@ -142,6 +150,16 @@ impl ChunkPool {
     /// # Errors
     /// [`Error::Full`], [`Error::OutOfMemory`], or [`Error::CapacityOverflow`] if no pool could hold that: nothing more is
     /// resident then. [`Error::Forked`] if the pool is one of this process's parent.
+    ///
+    /// ```
+    /// use cmap::{ChunkPool, PoolConfig};
+    /// let pool = ChunkPool::new(PoolConfig::default())?;
+    /// pool.preallocate(3 << 20)?; // two chunks of 2 MiB
+    /// assert_eq!(pool.usage().free, 4 << 20);
+    /// assert_eq!(pool.trim(), 4 << 20);
+    /// assert_eq!(pool.usage().free, 0);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn preallocate(&self, bytes: usize) -> Result<(), Error> {
         if self.0.is_foreign() {
             return Err(Error::Forked);
@@ -155,7 +173,8 @@ impl ChunkPool {
         Ok(self.0.preallocate(bytes)?)
     }
 
-    /// Gives free memory back to the system, preallocated memory too. Returns how many bytes of chunks went.
+    /// Gives free memory back to the system, preallocated memory too. Returns how many bytes of chunks went. Maps of the pool may
+    /// be in use meanwhile. In a forked child, of a pool that was made before the fork, it does nothing.
     pub fn trim(&self) -> usize {
         if self.0.is_foreign() {
             0
@@ -164,7 +183,7 @@ impl ChunkPool {
         }
     }
 
-    /// Bytes in use, free, and reserved, now.
+    /// Bytes in use, free, and reserved, now. In a forked child, of a pool that was made before the fork, zeros.
     #[must_use]
     pub fn usage(&self) -> PoolUsage {
         if self.0.is_foreign() {

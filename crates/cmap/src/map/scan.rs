@@ -27,7 +27,7 @@ impl Cursor {
     /// Before the first entry.
     pub const START: Self = Self(0);
 
-    /// The cursor as bytes that can be stored.
+    /// The cursor as bytes that can be stored. A later cursor of a scan has greater bytes.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()

@@ -46,7 +46,8 @@ const _: fn() = || {
 
 /// # Values without copying
 impl<S: BuildHasher> CMap<S> {
-    /// `key`'s value, to keep: see [`ValueRef`]. Others may replace or remove it at once; what is returned stays as it was.
+    /// `key`'s value, to keep: see [`ValueRef`]. Others may replace or remove it at once; what is returned stays as it was. Like
+    /// every read it takes no lock, and it waits for nobody.
     ///
     /// ```
     /// let map = cmap::CMap::new();

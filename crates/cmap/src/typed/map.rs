@@ -115,6 +115,9 @@ impl<K, V, C, S> Map<K, V, C, S> {
 impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// `key`'s value. See [`CMap::get`].
     ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes that are there are none of the map's types.
+    ///
     /// ```
     /// let map: cmap::typed::Map<String, u64> = cmap::typed::Map::new();
     /// map.insert("k", &1)?;
@@ -128,6 +131,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     }
 
     /// Shows `key`'s value to `f`, borrowed: without a copy if the codec can. See [`CMap::get_with`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes that are there are none of the map's types.
     ///
     /// ```
     /// let map: cmap::typed::Map<u32, String> = cmap::typed::Map::new();
@@ -184,6 +190,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
 impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// Stores `value` under `key`, in place of what was there. See [`CMap::insert`].
     ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
+    ///
     /// ```
     /// use cmap::{Inserted, typed::Map};
     /// let map: Map<String, String> = Map::new();
@@ -197,6 +206,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     }
 
     /// Stores `value` under `key` if the key is absent. See [`CMap::insert_if_absent`].
+    ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
     ///
     /// ```
     /// use cmap::{Changed, typed::Map};
@@ -216,6 +228,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
 
     /// Stores `value` under `key` if the key is there. See [`CMap::replace`].
     ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
+    ///
     /// ```
     /// use cmap::{Changed, typed::Map};
     /// let map: Map<u64, u64> = Map::new();
@@ -231,6 +246,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
 
     /// Shows `key`'s value, or `None`, to `f`, and does what `f` says, as one step. `f` may run several times. What it
     /// puts is written to a buffer first. See [`CMap::compute`].
+    ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
     ///
     /// ```
     /// use cmap::{Changed, Op, typed::Map};
@@ -273,6 +291,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// `key`'s value; if the key is absent, the one that `f` makes, which is stored first. Of several threads that find the
     /// key absent at once each may run its `f`, but all return the one value that was stored. See
     /// [`CMap::get_or_insert_with`].
+    ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
     ///
     /// ```
     /// let map: cmap::typed::Map<u32, String> = cmap::typed::Map::new();
@@ -390,6 +411,9 @@ impl<K: Key, S: BuildHasher> Map<K, u64, Plain, S> {
 impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// Shows every entry to `f`, borrowed, up to the first that cannot be decoded. See [`CMap::for_each`].
     ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes that are there are none of the map's types.
+    ///
     /// ```
     /// let map: cmap::typed::Map<String, u64> = cmap::typed::Map::new();
     /// map.insert("a", &1)?;
@@ -430,6 +454,9 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
 
     /// Removes the entries that `f` says `false` of, and returns how many those were. What cannot be decoded stays, and the
     /// first such error is returned when all others have been judged. See [`CMap::retain`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] of the first entry whose bytes are none of the map's types; the rest is done all the same.
     ///
     /// # Panics
     /// In a forked child, if the map was made before the fork.
