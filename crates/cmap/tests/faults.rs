@@ -64,6 +64,44 @@ fn every_allocation_of_the_pool_may_fail() {
     });
 }
 
+/// Reads that promise to allocate nothing meet no allocation that could fail.
+#[test]
+fn reads_allocate_nothing() {
+    // Alone: an allocation that fails ends the process.
+    alone("reads_allocate_nothing", || {
+        let map = internal::tiny_wide().build().expect("a map");
+        for n in 0..2_000_u32 {
+            map.insert(&n.to_be_bytes(), &vec![7; n as usize % 700])
+                .expect("there is memory");
+        }
+        let keys: Vec<_> = (0..3_000_u32).map(u32::to_be_bytes).collect();
+        let mut out = Vec::with_capacity(700);
+        // The thread's first pin makes its record.
+        assert!(map.contains_key(&keys[0]));
+        failing::plan(Plan {
+            countdown: 1,
+            sticky: true,
+        });
+        let (mut bytes, mut hits) = ([0; 5], 0);
+        failing::faulty(|| {
+            for key in &keys {
+                bytes[0] += map.get_with(key, <[u8]>::len).unwrap_or(0);
+                bytes[1] += map.value_len(key).unwrap_or(0);
+                out.clear();
+                bytes[2] += map.get_into(key, &mut out).unwrap_or(0);
+                hits += usize::from(map.contains_key(key));
+            }
+            let pinned = map.pin();
+            map.get_many(&keys, |_, value| bytes[3] += value.map_or(0, <[u8]>::len));
+            pinned.get_many(&keys, |_, value| bytes[4] += value.map_or(0, <[u8]>::len));
+            hits += map.len();
+        });
+        assert_eq!(failing::end(), 0, "a read allocates");
+        let payload = (0..2_000).map(|n| n % 700).sum();
+        assert_eq!((bytes, hits), ([payload; 5], 4_000));
+    });
+}
+
 /// All operations, in all geometries, once and for good. Gives the number of faults.
 fn every_allocation_may_fail(source: Source) -> usize {
     let mut faults = 0;

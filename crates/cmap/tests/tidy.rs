@@ -116,6 +116,46 @@ fn files_have_a_heading_and_an_end() {
     }
 }
 
+/// Tests that a text names, in code: `file::test`.
+fn tests_named(text: &str) -> Vec<(&str, &str)> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.filter_map(|code| code.split_once("::")).collect()
+}
+
+#[test]
+fn the_tests_that_hold_promises_exist() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../CONTRIBUTING.md");
+    let text = fs::read_to_string(path).expect("CONTRIBUTING.md");
+    let (_, section) = text
+        .split_once("### Which test holds which promise")
+        .expect("the section");
+    let (section, _) = section.split_once("\n### ").expect("its end");
+    let rows: Vec<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 20, "{} promises", rows.len());
+    let sources = sources("tests");
+    for row in rows {
+        let named = tests_named(row);
+        assert!(!named.is_empty(), "no test for: {row}");
+        for (file, test) in named {
+            let homes = [format!("{file}.rs"), format!("{file}/mod.rs")];
+            let mut at_home = sources.iter().filter(|source| {
+                homes
+                    .iter()
+                    .any(|home| source.name == *home || source.name.ends_with(&format!("/{home}")))
+            });
+            let definition = format!("fn {test}() {{");
+            assert!(
+                at_home.any(|source| source.lines.contains(&definition)),
+                "there is no test {file}::{test}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_floor_rule_bites() {
     let told = |name: &str, text: &str| found(rules::floors, name, text);
