@@ -1,6 +1,8 @@
 #![no_main]
 //! See `crates/cmap-cli/tests/fuzz/lines.rs`.
 
+#[path = "../../crates/cmap-cli/tests/fuzz/common.rs"]
+mod common;
 #[path = "../../crates/cmap-cli/tests/fuzz/lines.rs"]
 mod lines;
 

@@ -1,9 +1,9 @@
 #![no_main]
 //! See `crates/cmap-cli/tests/fuzz/packed.rs`.
 
-#[path = "../../crates/cmap-cli/tests/fuzz/lines.rs"]
+#[path = "../../crates/cmap-cli/tests/fuzz/common.rs"]
 #[allow(dead_code)]
-mod lines;
+mod common;
 #[path = "../../crates/cmap-cli/tests/fuzz/packed.rs"]
 mod packed;
 

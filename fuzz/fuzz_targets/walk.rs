@@ -1,9 +1,9 @@
 #![no_main]
 //! See `crates/cmap-cli/tests/fuzz/walk.rs`.
 
-#[path = "../../crates/cmap-cli/tests/fuzz/lines.rs"]
+#[path = "../../crates/cmap-cli/tests/fuzz/common.rs"]
 #[allow(dead_code)]
-mod lines;
+mod common;
 #[path = "../../crates/cmap-cli/tests/fuzz/walk.rs"]
 mod walk;
 

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use crate::{output::grouped, store::Kind};
+use crate::{
+    output::{count, grouped},
+    store::Kind,
+};
 
 /// Every way to fail. The text names what a person needs to act; the status is what a script needs.
 #[derive(Debug, thiserror::Error)]
@@ -33,16 +36,18 @@ pub enum Failure {
     },
 
     /// Nothing to compare.
-    #[error("{source_name}: no entries")]
+    #[error("{source_name}: no entries{}", if *skipped > 0 { format!(", {} skipped", count(*skipped, "bad line", "bad lines")) } else { String::new() })]
     NoEntries {
         /// The file or directory.
         source_name: String,
+        /// Lines that are none.
+        skipped: u64,
     },
 
     /// A store would not fit into memory.
     #[error(
         "{kind} would need about {} for {} entries, more than {}, 80 % of the {} of memory available{}",
-        mebibytes(*needed), grouped(*entries), mebibytes(available / 5 * 4), mebibytes(*available), hint(*limit)
+        mebibytes(*needed), grouped(*entries), mebibytes(available / 5 * 4), mebibytes(*available), text_of(*hint)
     )]
     TooLarge {
         /// The store.
@@ -53,8 +58,8 @@ pub enum Failure {
         available: u64,
         /// Entries in the input.
         entries: u64,
-        /// As many entries as would fit, if any.
-        limit: Option<u64>,
+        /// The option that makes entries fewer, and as many as would fit, if any.
+        hint: Option<(&'static str, u64)>,
     },
 
     /// The temporary file could not be written or read.
@@ -126,9 +131,9 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", grouped(bytes.div_ceil(1 << 20)))
 }
 
-fn hint(limit: Option<u64>) -> String {
-    match limit {
-        Some(limit) => format!("; try --limit {limit}"),
+fn text_of(hint: Option<(&str, u64)>) -> String {
+    match hint {
+        Some((option, most)) => format!("; try {option} {most}"),
         None => "; not even one entry would fit".into(),
     }
 }
@@ -144,7 +149,7 @@ mod tests {
             needed: 9 << 30,
             available: 10 << 30,
             entries: 123_456,
-            limit: Some(100_000),
+            hint: Some(("--limit", 100_000)),
         };
         assert_eq!(failure.status(), 3);
         assert_eq!(

@@ -44,17 +44,28 @@ impl Progress {
 
     /// The input is being read: of a known size, or until it ends.
     pub fn reading(&self, bytes: Option<u64>) {
-        let template = if let Some(bytes) = bytes {
+        self.packing("reading", bytes);
+    }
+
+    /// So many bytes of entries are being made.
+    pub fn making(&self, bytes: u64) {
+        self.packing("making entries", Some(bytes));
+    }
+
+    fn packing(&self, doing: &str, bytes: Option<u64>) {
+        if let Some(bytes) = bytes {
             self.bar.set_length(bytes);
-            "reading {bar:30} {percent:>3} %  {msg} entries"
-        } else {
-            "reading {spinner} {msg} entries"
+        }
+        let how_far = match bytes {
+            Some(_) => "{bar:30} {percent:>3} % ",
+            None => "{spinner}",
         };
-        self.bar.set_style(style(template));
+        self.bar
+            .set_style(style(&format!("{doing} {how_far} {{msg}} entries")));
         self.bar.enable_steady_tick(TICK);
     }
 
-    /// So many entries were read; the last one took so many bytes of the input.
+    /// So many entries were packed; the last one took so many bytes of the input.
     pub fn read(&self, entries: u64, input_bytes: u64) {
         self.bar.inc(input_bytes);
         if entries.is_multiple_of(READ_STEP) {

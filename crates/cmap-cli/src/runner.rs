@@ -29,6 +29,8 @@ pub struct Runner<'r> {
     pub threads: usize,
     /// Seed of the hash in each child.
     pub seed: u64,
+    /// Lookups of a hundred operations in a mixed phase, if there is to be one.
+    pub mix: Option<u8>,
     /// Ends a child on Ctrl-C.
     pub interrupt: &'r Interrupt,
     /// Shows how far they are.
@@ -38,7 +40,14 @@ pub struct Runner<'r> {
 impl Runner<'_> {
     /// Steps of the progress bar for so many stores.
     pub fn steps(&self, stores: usize) -> u64 {
-        (stores * Pass::ALL.len()) as u64 * self.entries
+        (stores * self.passes().count()) as u64 * self.entries
+    }
+
+    fn passes(&self) -> impl Iterator<Item = Pass> {
+        let is_mixed = self.mix.is_some();
+        Pass::ALL
+            .into_iter()
+            .filter(move |&pass| is_mixed || pass != Pass::Mixed)
     }
 
     /// Measures a store, the `number`-th from 0.
@@ -79,6 +88,9 @@ impl Runner<'_> {
             "--seed",
             &self.seed.to_string(),
         ]);
+        if let Some(mix) = self.mix {
+            command.args(["--mix", &mix.to_string()]);
+        }
         if self.progress.is_visible() {
             command.arg("--progress");
         }
@@ -100,10 +112,8 @@ impl Runner<'_> {
             let line = line.map_err(|error| format!("its process cannot be heard: {error}"))?;
             match serde_json::from_slice(&line) {
                 Ok(Message::Progress { pass, done }) => {
-                    let passes = Pass::ALL
-                        .iter()
-                        .take_while(|&&earlier| earlier != pass)
-                        .count() as u64;
+                    let earlier = self.passes().take_while(|&earlier| earlier != pass);
+                    let passes = earlier.count() as u64;
                     let steps = self.steps(number) + passes * self.entries + done;
                     self.progress.measured(steps, kind, pass.doing());
                 }

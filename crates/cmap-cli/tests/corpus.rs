@@ -1,5 +1,7 @@
 //! What the fuzzer has found worth keeping of the program's inputs, run again, and at least half of it must reach the map.
 
+#[path = "fuzz/common.rs"]
+mod common;
 #[path = "fuzz/lines.rs"]
 mod lines;
 #[path = "fuzz/packed.rs"]

@@ -2,10 +2,16 @@
 
 #[path = "program/arguments.rs"]
 mod arguments;
+#[path = "program/bench.rs"]
+mod bench;
 #[path = "program/children.rs"]
 mod children;
+#[path = "program/csv.rs"]
+mod csv;
 #[path = "program/files.rs"]
 mod files;
+#[path = "program/jsonl.rs"]
+mod jsonl;
 #[path = "program/place.rs"]
 mod place;
 #[path = "program/report.rs"]

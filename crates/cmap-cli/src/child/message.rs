@@ -30,6 +30,8 @@ pub enum Pass {
     Load,
     /// All are looked up and compared.
     LookUp,
+    /// Some are looked up, and the values of the others replaced.
+    Mixed,
     /// Nine in ten are deleted.
     Delete,
     /// All are looked up again: deleted or kept?
@@ -38,13 +40,20 @@ pub enum Pass {
 
 impl Pass {
     /// In their order.
-    pub const ALL: [Pass; 4] = [Pass::Load, Pass::LookUp, Pass::Delete, Pass::Check];
+    pub const ALL: [Pass; 5] = [
+        Pass::Load,
+        Pass::LookUp,
+        Pass::Mixed,
+        Pass::Delete,
+        Pass::Check,
+    ];
 
     /// For the progress bar.
     pub fn doing(self) -> &'static str {
         match self {
             Pass::Load => "loading",
             Pass::LookUp => "looking up",
+            Pass::Mixed => "looking up and replacing",
             Pass::Delete => "deleting",
             Pass::Check => "checking",
         }
@@ -62,6 +71,8 @@ pub struct Measured {
     pub load_ns: u64,
     /// The same for looking up all entries.
     pub lookup_ns: u64,
+    /// The same for the mixed phase, if there was one.
+    pub mixed_ns: Option<u64>,
     /// The longest that an insert took, on any thread.
     pub worst_insert_ns: u64,
     /// Giving the store back, with the tenth that was left in it.

@@ -38,6 +38,7 @@ pub fn run(args: &MeasureStoreArgs) -> Result<(), Failure> {
     let bench = Bench {
         entries: &entries,
         threads: args.threads,
+        mix: args.mix,
         watch: &|pass, done| report.progress(pass, done),
     };
     let hasher = Hasher::with_seed(args.seed);

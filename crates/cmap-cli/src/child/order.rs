@@ -49,6 +49,12 @@ pub fn kept(entries: usize) -> usize {
     tens + (tens * 10..entries).filter(|&entry| is_kept(entry)).count()
 }
 
+/// Whether the entry is one of the so many in a hundred that the mixed phase looks up; it replaces the values of the others.
+pub fn is_looked_up(entry: usize, percent: u8) -> bool {
+    // Not the numbers that decide what is kept.
+    mix(!(entry as u64)) % 100 < u64::from(percent)
+}
+
 /// The finalizer of SplitMix64.
 fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -82,6 +88,28 @@ mod tests {
     fn neighbours_are_visited_far_apart() {
         let order = Scattered::new(1_000_000);
         assert!((1..1_000).all(|place| order.at(place).abs_diff(order.at(place - 1)) > 100_000));
+    }
+
+    #[test]
+    fn a_share_is_looked_up_among_the_kept_too() {
+        for percent in [0, 5, 50, 95, 100] {
+            let share = |entries: &[usize]| {
+                let found = entries
+                    .iter()
+                    .filter(|&&entry| is_looked_up(entry, percent));
+                found.count() as f64 * 100.0 / entries.len() as f64
+            };
+            let all: Vec<_> = (0..100_000).collect();
+            let kept: Vec<_> = (0..100_000).filter(|&entry| is_kept(entry)).collect();
+            for entries in [all, kept] {
+                let share = share(&entries);
+                assert!(
+                    (share - f64::from(percent)).abs() < 1.5,
+                    "{share} of {percent} %"
+                );
+                assert!(!percent.is_multiple_of(100) || share == f64::from(percent));
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The measurement itself: load, look up, delete, check, drop.
+//! The measurement itself: load, look up, perhaps a mixed phase, delete, check, drop.
 //!
 //! Every pass runs on as many threads as asked for, which take batches of entries from a common counter. Before a thread
 //! works on a batch it reads its bytes, so that what is waited for is the store and not the packed file. A pass lasts
@@ -19,7 +19,7 @@ use crate::{memory, packed::Entries, store::Store};
 
 use super::{
     message::{Measured, Pass},
-    order::{Scattered, is_kept, kept},
+    order::{Scattered, is_kept, is_looked_up, kept},
 };
 
 /// Entries that a thread takes at once.
@@ -36,6 +36,8 @@ const SHOWN_BYTES: usize = 80;
 pub struct Bench<'b> {
     pub entries: &'b Entries,
     pub threads: usize,
+    /// Lookups of a hundred operations in a mixed phase, if there is to be one.
+    pub mix: Option<u8>,
     /// Told now and then how many entries a pass has behind it.
     pub watch: &'b (dyn Fn(Pass, u64) + Sync),
 }
@@ -68,6 +70,10 @@ impl Bench<'_> {
         let loaded_bytes = above_baseline()?;
         expect_len(&store, self.entries.len(), "after loading")?;
         let lookup = self.look_up(&store)?;
+        let mixed = self
+            .mix
+            .map(|percent| self.mixed(&store, percent))
+            .transpose()?;
         self.delete(&store)?;
         let left_bytes = above_baseline()?;
         expect_len(&store, kept(self.entries.len()), "after deleting")?;
@@ -79,6 +85,7 @@ impl Bench<'_> {
             left_bytes,
             load_ns: nanoseconds(load),
             lookup_ns: nanoseconds(lookup),
+            mixed_ns: mixed.map(nanoseconds),
             worst_insert_ns: nanoseconds(worst_insert),
             drop_ns: nanoseconds(start.elapsed()),
             clock_ns,
@@ -87,26 +94,38 @@ impl Bench<'_> {
 
     /// Puts all entries in, in the order of the input, and times each insert. Says how long all and the worst one took.
     fn load(&self, store: &impl Store) -> Result<(Duration, Duration), String> {
-        self.pass(Pass::Load, |worst, entry| {
+        let (took, worst) = self.pass(Pass::Load, |worst: &mut Duration, entry| {
             let start = Instant::now();
             let inserted = store.insert(entry.key, entry.value);
             let took = start.elapsed();
             *worst = took.max(*worst);
-            inserted.map_err(|reason| {
-                format!("key {} could not be inserted: {reason}", shown(entry.key))
-            })
-        })
+            expect_inserted(inserted, entry)
+        })?;
+        Ok((took, worst.into_iter().max().expect("a thread at least")))
     }
 
     /// Looks all entries up and compares every byte.
     fn look_up(&self, store: &impl Store) -> Result<Duration, String> {
         Ok(self
-            .pass(Pass::LookUp, |_, entry| expect_value(store, entry))?
+            .pass(Pass::LookUp, |(), entry| expect_value(store, entry))?
             .0)
     }
 
+    /// Looks up so many entries of a hundred, and replaces the values of the others.
+    fn mixed(&self, store: &impl Store, percent: u8) -> Result<Duration, String> {
+        let look_up_or_replace = |other: &mut Vec<u8>, entry: Entry<'_>| {
+            if is_looked_up(entry.number, percent) {
+                return expect_value(store, entry);
+            }
+            other.clear();
+            other.extend(another(entry.value));
+            expect_inserted(store.insert(entry.key, other), entry)
+        };
+        Ok(self.pass(Pass::Mixed, look_up_or_replace)?.0)
+    }
+
     fn delete(&self, store: &impl Store) -> Result<(), String> {
-        let delete = |_: &mut Duration, entry: Entry<'_>| {
+        let delete = |(): &mut (), entry: Entry<'_>| {
             if is_kept(entry.number) || store.remove(entry.key) {
                 return Ok(());
             }
@@ -120,9 +139,17 @@ impl Bench<'_> {
 
     /// What was deleted is absent, what was kept is as it was.
     fn check(&self, store: &impl Store) -> Result<(), String> {
-        let check = |_: &mut Duration, entry: Entry<'_>| {
+        let check = |(): &mut (), entry: Entry<'_>| {
             if is_kept(entry.number) {
-                return expect_value(store, entry);
+                let is_replaced = self
+                    .mix
+                    .is_some_and(|percent| !is_looked_up(entry.number, percent));
+                return match is_replaced {
+                    true => expect(store, entry, |value| {
+                        value.iter().copied().eq(another(entry.value))
+                    }),
+                    false => expect_value(store, entry),
+                };
             }
             match store.get_with(entry.key, |_| ()) {
                 None => Ok(()),
@@ -135,10 +162,11 @@ impl Bench<'_> {
         self.pass(Pass::Check, check).map(|_| ())
     }
 
-    /// Does something with every entry, on all threads. Says how long it took, and the worst that a thread noted.
-    fn pass<F>(&self, pass: Pass, work: F) -> Result<(Duration, Duration), String>
+    /// Does something with every entry, on all threads. Says how long it took, and what each thread noted.
+    fn pass<N, F>(&self, pass: Pass, work: F) -> Result<(Duration, Vec<N>), String>
     where
-        F: Fn(&mut Duration, Entry<'_>) -> Result<(), String> + Sync,
+        N: Default + Send,
+        F: Fn(&mut N, Entry<'_>) -> Result<(), String> + Sync,
     {
         let (next, wrong, stop) = (
             AtomicUsize::new(0),
@@ -149,7 +177,7 @@ impl Bench<'_> {
         let order = Scattered::new(self.entries.len());
         let worker = || {
             let mut batch = Vec::with_capacity(BATCH);
-            let mut worst = Duration::ZERO;
+            let mut noted = N::default();
             drop(gate.read());
             let start = Instant::now();
             while !stop.load(Ordering::Relaxed) {
@@ -158,7 +186,7 @@ impl Bench<'_> {
                     break;
                 }
                 self.fetch(pass, &order, place, &mut batch);
-                if let Err(reason) = batch.iter().try_for_each(|&entry| work(&mut worst, entry)) {
+                if let Err(reason) = batch.iter().try_for_each(|&entry| work(&mut noted, entry)) {
                     wrong
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -167,7 +195,7 @@ impl Bench<'_> {
                 }
                 (self.watch)(pass, (place + batch.len()) as u64);
             }
-            (start, Instant::now(), worst)
+            (start, Instant::now(), noted)
         };
         let spans: Vec<_> = thread::scope(|scope| {
             // They start together when all are there, or not at all.
@@ -196,12 +224,7 @@ impl Bench<'_> {
             .map(|span| span.1)
             .max()
             .expect("a thread at least");
-        let worst = spans
-            .iter()
-            .map(|span| span.2)
-            .max()
-            .expect("a thread at least");
-        Ok((end - start, worst))
+        Ok((end - start, spans.into_iter().map(|span| span.2).collect()))
     }
 
     /// The batch that begins in `place`, its bytes in the cache. Loading goes by the input's order, the rest scattered.
@@ -237,8 +260,25 @@ impl Bench<'_> {
     }
 }
 
+/// What the mixed phase puts in the place of a value.
+fn another(value: &[u8]) -> impl Iterator<Item = u8> {
+    value.iter().map(|byte| !byte)
+}
+
+fn expect_inserted(inserted: Result<(), String>, entry: Entry<'_>) -> Result<(), String> {
+    inserted.map_err(|reason| format!("key {} could not be inserted: {reason}", shown(entry.key)))
+}
+
 fn expect_value(store: &impl Store, entry: Entry<'_>) -> Result<(), String> {
-    match store.get_with(entry.key, |value| value == entry.value) {
+    expect(store, entry, |value| value == entry.value)
+}
+
+fn expect(
+    store: &impl Store,
+    entry: Entry<'_>,
+    is_right: impl FnOnce(&[u8]) -> bool,
+) -> Result<(), String> {
+    match store.get_with(entry.key, is_right) {
         Some(true) => Ok(()),
         Some(false) => Err(format!(
             "wrong answer: the value of key {} is not the one put in",
@@ -317,6 +357,7 @@ mod tests {
         let bench = Bench {
             entries: &entries,
             threads,
+            mix: Some(50),
             watch: &|_, done| assert!(done <= u64::from(count)),
         };
         let make = || S::new(Hasher::with_seed(7));
@@ -340,6 +381,7 @@ mod tests {
                         measured.load_ns >= measured.worst_insert_ns
                             && measured.worst_insert_ns > 0
                     );
+                    assert!(measured.mixed_ns.is_some_and(|mixed| mixed > 0));
                     assert!(
                         measured.lookup_ns > 0 && measured.drop_ns > 0 && measured.clock_ns > 0
                     );
@@ -372,6 +414,7 @@ mod tests {
         let bench = Bench {
             entries: &entries,
             threads: 2,
+            mix: None,
             watch: &|_, _| (),
         };
         let store = HashMapStore::new(Hasher::with_seed(7)).unwrap();
@@ -400,6 +443,39 @@ mod tests {
                 assert!(bench.check(&store).unwrap_err().contains("still there"));
             }
             bench.load(&store).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_value_that_the_mixed_phase_leaves_is_checked() {
+        let entries = entries(1_000);
+        for percent in [0, 50, 100] {
+            let bench = Bench {
+                entries: &entries,
+                threads: 2,
+                mix: Some(percent),
+                watch: &|_, _| (),
+            };
+            let store = HashMapStore::new(Hasher::with_seed(7)).unwrap();
+            bench.load(&store).unwrap();
+            bench.mixed(&store, percent).unwrap();
+            bench.delete(&store).unwrap();
+            bench.check(&store).unwrap();
+            for number in (0..entries.len()).filter(|&number| is_kept(number)) {
+                let (key, value) = entries.get(number);
+                let now = store.get_with(key, <[u8]>::to_vec).unwrap();
+                let before: Vec<u8> = another(&now).collect();
+                assert_eq!(now == value, is_looked_up(number, percent));
+                assert_eq!(before == value, !is_looked_up(number, percent));
+                store.insert(key, &before).unwrap();
+                assert!(
+                    bench
+                        .check(&store)
+                        .unwrap_err()
+                        .contains("not the one put in")
+                );
+                store.insert(key, &now).unwrap();
+            }
         }
     }
 

@@ -1,9 +1,18 @@
 //! What is compared: where the entries come from, and how they get into the packed file.
 //!
-//! Each format is a file of its own beside this one, and hands its entries to a [`Sink`].
+//! A [`Layout`] says how entries lie in a file. Each has a reader of its own beside this one, which hands what it finds to a
+//! [`Sink`].
 
+mod csv;
+mod jsonl;
+mod layout;
+mod lines;
+mod synthetic;
 mod tsv;
 mod walk;
+
+pub use layout::{Format, Layout};
+pub use synthetic::{ENTRIES_MAX, Synthetic};
 
 use std::{
     fs::{self, File},
@@ -13,7 +22,8 @@ use std::{
 
 use crate::{
     failure::Failure,
-    packed::{Packed, Writer},
+    output::grouped,
+    packed::{KEY_MAX, Packed, VALUE_MAX, Writer},
     progress::Progress,
 };
 
@@ -22,9 +32,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Where the entries come from.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Tab-separated lines on standard input.
+    /// Standard input.
     Stdin,
-    /// Tab-separated lines.
+    /// A file.
     File(PathBuf),
     /// A directory tree.
     Dir {
@@ -65,21 +75,31 @@ impl Source {
         }
     }
 
-    /// As it is called in messages and in the report.
+    /// As it is called on the command line.
     pub fn name(&self) -> String {
         match self {
             Source::Stdin => "-".into(),
             Source::File(path) | Source::Dir { path, .. } => path.display().to_string(),
         }
     }
+
+    /// As it is called in a sentence.
+    pub fn title(&self) -> String {
+        match self {
+            Source::Stdin => "standard input".into(),
+            Source::File(_) | Source::Dir { .. } => self.name(),
+        }
+    }
 }
 
-/// How to read it.
-#[derive(Clone, Copy, Debug)]
+/// How to read a file, or a directory.
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// The first line holds column names.
-    pub header: bool,
-    /// Read at most so many lines or paths.
+    /// Where in the file keys and values are; none for a directory.
+    pub layout: Option<Layout>,
+    /// Count lines that are no entries, and go on.
+    pub skip_bad: bool,
+    /// Read at most so many entries.
     pub limit: Option<u64>,
 }
 
@@ -87,23 +107,18 @@ pub struct Options {
 pub struct Input {
     /// Its entries.
     pub packed: Packed,
-    /// Paths that could not be read.
+    /// Paths that could not be read, or lines that are no entries.
     pub skipped: u64,
 }
 
 /// Parses the source into a packed file.
-pub fn read(source: &Source, options: Options, progress: &Progress) -> Result<Input, Failure> {
-    if options.header && matches!(source, Source::Dir { .. }) {
-        return Err(Failure::Arguments(format!(
-            "--header is for a FILE, and {} is a directory",
-            source.name()
-        )));
-    }
+pub fn read(source: &Source, options: &Options, progress: &Progress) -> Result<Input, Failure> {
+    let name = source.title();
     let input = match source {
         Source::Stdin => {
             progress.reading(None);
-            let lines = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
-            read_lines(lines, "standard input", options, progress)?
+            let from = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
+            read_file(from, &name, options, progress)?
         }
         Source::File(path) => {
             let file = File::open(path).map_err(|error| unreadable(path, error))?;
@@ -113,34 +128,41 @@ pub fn read(source: &Source, options: Options, progress: &Progress) -> Result<In
                 .filter(fs::Metadata::is_file)
                 .map(|found| found.len());
             progress.reading(bytes.filter(|_| options.limit.is_none()));
-            let lines = BufReader::with_capacity(BUFFER_BYTES, file);
-            read_lines(lines, &source.name(), options, progress)?
+            let from = BufReader::with_capacity(BUFFER_BYTES, file);
+            read_file(from, &name, options, progress)?
         }
         Source::Dir { path, .. } => {
             progress.reading(None);
-            let mut sink = Sink::new(options, progress)?;
-            let skipped = walk::read(path, &mut sink)?;
-            sink.finish(skipped)?
+            let mut sink = Sink::new(&name, options, progress)?;
+            walk::read(path, &mut sink)?;
+            sink.finish()?
         }
     };
     if input.packed.totals().entries == 0 {
         return Err(Failure::NoEntries {
-            source_name: source.name(),
+            source_name: name,
+            skipped: input.skipped,
         });
     }
     Ok(input)
 }
 
-/// Parses tab-separated lines into a packed file, which may be left without an entry. `name` is for messages.
-pub fn read_lines(
-    lines: impl BufRead,
+/// Parses what a file holds into a packed file, which may be left without an entry. `name` is for messages.
+pub fn read_file(
+    from: impl BufRead,
     name: &str,
-    options: Options,
+    options: &Options,
     progress: &Progress,
 ) -> Result<Input, Failure> {
-    let mut sink = Sink::new(options, progress)?;
-    tsv::read(lines, name, options.header, &mut sink)?;
-    sink.finish(0)
+    let mut sink = Sink::new(name, options, progress)?;
+    match options.layout.as_ref().expect("a file has a layout") {
+        Layout::Tsv { header } => tsv::read(from, *header, &mut sink)?,
+        Layout::Csv { key, value } => {
+            csv::read(from, key.as_deref(), value.as_deref(), &mut sink)?;
+        }
+        Layout::Jsonl { key, value } => jsonl::read(from, key, value.as_deref(), &mut sink)?,
+    }
+    sink.finish()
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {
@@ -150,25 +172,51 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
     }
 }
 
-/// Takes the entries of a source.
-pub struct Sink<'p> {
-    writer: Writer,
-    limit: u64,
-    progress: &'p Progress,
+/// The longest key and value, in bytes.
+#[derive(Clone, Copy)]
+struct Limits {
+    key: usize,
+    value: usize,
 }
 
-impl<'p> Sink<'p> {
-    fn new(options: Options, progress: &'p Progress) -> Result<Self, Failure> {
+impl Limits {
+    /// Those of an entry.
+    const ENTRY: Self = Self {
+        key: KEY_MAX,
+        value: VALUE_MAX,
+    };
+}
+
+/// Takes the entries of a source, and counts what is none.
+struct Sink<'s> {
+    name: &'s str,
+    writer: Writer,
+    limits: Limits,
+    limit: u64,
+    skip_bad: bool,
+    skipped: u64,
+    progress: &'s Progress,
+}
+
+impl<'s> Sink<'s> {
+    fn new(name: &'s str, options: &Options, progress: &'s Progress) -> Result<Self, Failure> {
         Ok(Self {
+            name,
             writer: Writer::create().map_err(Failure::temporary)?,
+            limits: Limits::ENTRY,
             limit: options.limit.unwrap_or(u64::MAX),
+            skip_bad: options.skip_bad,
+            skipped: 0,
             progress,
         })
     }
 
-    fn finish(self, skipped: u64) -> Result<Input, Failure> {
+    fn finish(self) -> Result<Input, Failure> {
         let packed = self.writer.finish().map_err(Failure::temporary)?;
-        Ok(Input { packed, skipped })
+        Ok(Input {
+            packed,
+            skipped: self.skipped,
+        })
     }
 
     /// Whether it wants no more.
@@ -176,17 +224,97 @@ impl<'p> Sink<'p> {
         self.writer.pushed() >= self.limit
     }
 
-    /// Takes an entry for which `input_bytes` of the source were read.
-    fn push(&mut self, key: &[u8], value: &[u8], input_bytes: u64) -> Result<(), Failure> {
-        self.writer.push(key, value).map_err(Failure::temporary)?;
-        self.progress.read(self.writer.pushed(), input_bytes);
+    /// Takes what a line says, for which `read` bytes of the source were read: an entry, or the reason why it is none.
+    fn take<B: AsRef<[u8]>>(
+        &mut self,
+        line: u64,
+        read: u64,
+        said: Result<(B, B), String>,
+    ) -> Result<(), Failure> {
+        let said = said.and_then(|(key, value)| {
+            self.expect_lengths(key.as_ref().len(), value.as_ref().len())?;
+            Ok((key, value))
+        });
+        match said {
+            Ok((key, value)) => self.push(key.as_ref(), value.as_ref())?,
+            Err(_) if self.skip_bad => self.skipped += 1,
+            Err(reason) => return Err(self.bad(line, reason)),
+        }
+        self.progress.read(self.writer.pushed(), read);
         Ok(())
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        self.writer.push(key, value).map_err(Failure::temporary)
+    }
+
+    /// Of a value no more may have been read than shows that it is too long.
+    fn expect_lengths(&self, key: usize, value: usize) -> Result<(), String> {
+        let Limits {
+            key: key_max,
+            value: value_max,
+        } = self.limits;
+        if key > key_max {
+            let (len, max) = (grouped(key as u64), grouped(key_max as u64));
+            return Err(format!("the key has {len} bytes, more than {max}"));
+        }
+        if value > value_max {
+            let max = grouped(value_max as u64);
+            return Err(format!("the value has more than {max} bytes"));
+        }
+        Ok(())
+    }
+
+    /// A line that is no entry.
+    fn bad(&self, line: u64, reason: String) -> Failure {
+        Failure::BadLine {
+            source_name: self.name.into(),
+            line,
+            reason,
+        }
+    }
+
+    fn unreadable(&self, error: io::Error) -> Failure {
+        Failure::Unreadable {
+            source_name: self.name.into(),
+            error,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::Entries;
+
+    pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+    pub fn pairs(pairs: &[(&[u8], &[u8])]) -> Pairs {
+        let owned = |(key, value): &(&[u8], &[u8])| (key.to_vec(), value.to_vec());
+        pairs.iter().map(owned).collect()
+    }
+
+    /// What a reader hands to its sink.
+    pub(in crate::input) fn pairs_of(
+        name: &str,
+        limits: Limits,
+        read: impl FnOnce(&mut Sink<'_>) -> Result<(), Failure>,
+    ) -> Result<Pairs, Failure> {
+        let options = Options {
+            layout: None,
+            skip_bad: false,
+            limit: None,
+        };
+        let progress = Progress::hidden();
+        let mut sink = Sink::new(name, &options, &progress)?;
+        sink.limits = limits;
+        read(&mut sink)?;
+        let entries = Entries::open(sink.finish()?.packed.file()).unwrap();
+        let found: Vec<_> = (0..entries.len())
+            .map(|number| entries.get(number))
+            .collect();
+        Ok(pairs(&found))
+    }
 
     #[test]
     fn a_dash_is_standard_input_and_a_directory_is_walked() {
@@ -217,21 +345,25 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "a\t1\na\t2\nb\t3\nthis line has no tab\n").unwrap();
         let source = Source::File(file);
-        let read = |limit| {
-            read(
-                &source,
-                Options {
-                    header: false,
-                    limit,
-                },
-                &Progress::hidden(),
-            )
+        let read = |limit, skip_bad| {
+            let options = Options {
+                layout: Some(Layout::Tsv { header: false }),
+                skip_bad,
+                limit,
+            };
+            read(&source, &options, &Progress::hidden())
         };
-        let input = read(Some(3)).unwrap();
+        let input = read(Some(3), false).unwrap();
         assert_eq!(
-            (input.packed.totals().entries, input.packed.duplicates()),
-            (2, 1)
+            (
+                input.packed.totals().entries,
+                input.packed.duplicates(),
+                input.skipped
+            ),
+            (2, 1, 0)
         );
-        assert_eq!(read(Some(4)).err().unwrap().status(), 3);
+        assert_eq!(read(Some(4), false).err().unwrap().status(), 3);
+        assert_eq!(read(Some(3), true).unwrap().skipped, 0);
+        assert_eq!(read(Some(4), true).unwrap().skipped, 1);
     }
 }

@@ -3,137 +3,47 @@
 //! Any bytes but tab (in the key) and newline; they are not decoded, quoted or trimmed, so the carriage return of a
 //! `\r\n` belongs to the value, and so do further tabs. The last line needs no newline. An empty line has no tab.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
-use crate::{
-    failure::Failure,
-    output::grouped,
-    packed::{KEY_MAX, VALUE_MAX},
-};
+use crate::failure::Failure;
 
-use super::Sink;
+use super::{Sink, lines::Lines};
 
-/// The longest key and value, in bytes.
-#[derive(Clone, Copy)]
-struct Limits {
-    key: usize,
-    value: usize,
-}
-
-/// Hands every line to the sink. `name` is for messages.
-pub fn read(
-    lines: impl BufRead,
-    name: &str,
-    header: bool,
-    sink: &mut Sink<'_>,
-) -> Result<(), Failure> {
-    read_within(
-        Limits {
-            key: KEY_MAX,
-            value: VALUE_MAX,
-        },
-        lines,
-        name,
-        header,
-        sink,
-    )
-}
-
-fn read_within(
-    limits: Limits,
-    mut lines: impl BufRead,
-    name: &str,
-    header: bool,
-    sink: &mut Sink<'_>,
-) -> Result<(), Failure> {
-    // The longest line there can be: key, tab, value, newline. Of a longer one no more is read.
-    let line_bytes_max = (limits.key + 1 + limits.value + 1) as u64;
-    let mut line = Vec::new();
-    for number in 1.. {
-        if sink.is_full() {
+/// Hands every line to the sink.
+pub fn read(from: impl BufRead, header: bool, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    // The longest line there can be: key, tab, value, newline.
+    let mut lines = Lines::new(from, (sink.limits.key + 1 + sink.limits.value + 1) as u64);
+    while !sink.is_full() {
+        let Some(line) = lines.next().map_err(|error| sink.unreadable(error))? else {
             break;
+        };
+        if !(header && line.number == 1) {
+            sink.take(line.number, line.read, split(line.text))?;
         }
-        line.clear();
-        let read = lines
-            .by_ref()
-            .take(line_bytes_max)
-            .read_until(b'\n', &mut line);
-        let read = read.map_err(|error| Failure::Unreadable {
-            source_name: name.into(),
-            error,
-        })?;
-        if read == 0 {
-            break;
-        }
-        if header && number == 1 {
-            continue;
-        }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let (key, value) = split(text, limits).map_err(|reason| Failure::BadLine {
-            source_name: name.into(),
-            line: number,
-            reason,
-        })?;
-        sink.push(key, value, read as u64)?;
     }
     Ok(())
 }
 
-fn split(line: &[u8], limits: Limits) -> Result<(&[u8], &[u8]), String> {
-    let Some(tab) = line.iter().position(|&byte| byte == b'\t') else {
-        return Err("no tab between key and value".into());
-    };
-    let (key, value) = (&line[..tab], &line[tab + 1..]);
-    if key.len() > limits.key {
-        let (len, max) = (grouped(key.len() as u64), grouped(limits.key as u64));
-        return Err(format!("the key has {len} bytes, more than {max}"));
-    }
-    if value.len() > limits.value {
-        return Err(format!(
-            "the value has more than {} bytes",
-            grouped(limits.value as u64)
-        ));
-    }
-    Ok((key, value))
+fn split(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let tab = line.iter().position(|&byte| byte == b'\t');
+    let tab = tab.ok_or("no tab between key and value")?;
+    Ok((&line[..tab], &line[tab + 1..]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        packed::{Entries, Writer},
-        progress::Progress,
+        input::{
+            Limits,
+            tests::{Pairs, pairs, pairs_of},
+        },
+        packed::KEY_MAX,
     };
-
-    type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
     fn parse(limits: Limits, text: &[u8], header: bool) -> Result<Pairs, Failure> {
-        let progress = Progress::hidden();
-        let mut sink = Sink {
-            writer: Writer::create().unwrap(),
-            limit: u64::MAX,
-            progress: &progress,
-        };
-        read_within(limits, text, "name.tsv", header, &mut sink)?;
-        let packed = sink.writer.finish().unwrap();
-        let entries = Entries::open(packed.file()).unwrap();
-        let owned = |(key, value): (&[u8], &[u8])| (key.to_vec(), value.to_vec());
-        Ok((0..entries.len())
-            .map(|number| owned(entries.get(number)))
-            .collect())
+        pairs_of("name.tsv", limits, |sink| read(text, header, sink))
     }
-
-    fn pairs(pairs: &[(&[u8], &[u8])]) -> Pairs {
-        pairs
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.to_vec()))
-            .collect()
-    }
-
-    const USUAL: Limits = Limits {
-        key: KEY_MAX,
-        value: VALUE_MAX,
-    };
 
     #[test]
     fn any_bytes_but_tab_and_newline() {
@@ -145,16 +55,19 @@ mod tests {
             (b"empty value", b""),
             (b"no newline", b"at the end"),
         ]);
-        assert_eq!(parse(USUAL, text, false).unwrap(), expected);
+        assert_eq!(parse(Limits::ENTRY, text, false).unwrap(), expected);
     }
 
     #[test]
     fn a_header_is_skipped_whatever_it_holds() {
         assert_eq!(
-            parse(USUAL, b"no tab here\na\t1\n", true).unwrap(),
+            parse(Limits::ENTRY, b"no tab here\na\t1\n", true).unwrap(),
             pairs(&[(b"a", b"1")])
         );
-        assert_eq!(parse(USUAL, b"only a header", true).unwrap(), pairs(&[]));
+        assert_eq!(
+            parse(Limits::ENTRY, b"only a header", true).unwrap(),
+            pairs(&[])
+        );
     }
 
     #[test]
@@ -164,7 +77,7 @@ mod tests {
             (b"key\tvalue\na\t1\n\nb\t2\n", true, 3, "no tab"),
             (b"a\t1\nno tab at the end", false, 2, "no tab"),
         ] {
-            let failure = parse(USUAL, text, header).unwrap_err();
+            let failure = parse(Limits::ENTRY, text, header).unwrap_err();
             assert_eq!(failure.status(), 3);
             let message = failure.to_string();
             assert!(
@@ -204,10 +117,13 @@ mod tests {
     fn the_longest_key_is_taken() {
         let mut text = vec![b'k'; KEY_MAX];
         text.extend(b"\tv\n");
-        assert_eq!(parse(USUAL, &text, false).unwrap()[0].0.len(), KEY_MAX);
+        assert_eq!(
+            parse(Limits::ENTRY, &text, false).unwrap()[0].0.len(),
+            KEY_MAX
+        );
         text.insert(0, b'k');
         assert!(
-            parse(USUAL, &text, false)
+            parse(Limits::ENTRY, &text, false)
                 .unwrap_err()
                 .to_string()
                 .contains("65 536 bytes")

@@ -23,9 +23,8 @@ use super::Sink;
 
 const VALUE_BYTES: usize = 48;
 
-/// Hands every path to the sink; says how many could not be read.
-pub fn read(root: &Path, sink: &mut Sink<'_>) -> Result<u64, Failure> {
-    let mut skipped = 0;
+/// Hands every path to the sink; those that cannot be read are counted.
+pub fn read(root: &Path, sink: &mut Sink<'_>) -> Result<(), Failure> {
     for found in WalkDir::new(root)
         .same_file_system(true)
         .follow_links(false)
@@ -40,23 +39,20 @@ pub fn read(root: &Path, sink: &mut Sink<'_>) -> Result<u64, Failure> {
                 let error = error
                     .into_io_error()
                     .unwrap_or_else(|| io::ErrorKind::Other.into());
-                return Err(Failure::Unreadable {
-                    source_name: root.display().to_string(),
-                    error,
-                });
+                return Err(sink.unreadable(error));
             }
             Err(_) => {
-                skipped += 1;
+                sink.skipped += 1;
                 continue;
             }
         };
         let key = found.path().as_os_str().as_bytes();
         match found.metadata() {
-            Ok(metadata) if key.len() <= KEY_MAX => sink.push(key, &value(&metadata), 0)?,
-            _ => skipped += 1,
+            Ok(metadata) if key.len() <= KEY_MAX => sink.push(key, &value(&metadata))?,
+            _ => sink.skipped += 1,
         }
     }
-    Ok(skipped)
+    Ok(())
 }
 
 fn value(metadata: &Metadata) -> [u8; VALUE_BYTES] {
@@ -78,28 +74,20 @@ fn value(metadata: &Metadata) -> [u8; VALUE_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        packed::{Entries, Writer},
-        progress::Progress,
-    };
-    use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::PathBuf};
+    use crate::input::{Limits, tests::pairs_of};
+    use std::{collections::BTreeMap, ffi::OsStr, fs, os::unix::fs::symlink, path::PathBuf};
 
     fn walk(root: &Path) -> (BTreeMap<PathBuf, Vec<u8>>, u64) {
-        let progress = Progress::hidden();
-        let mut sink = Sink {
-            writer: Writer::create().unwrap(),
-            limit: u64::MAX,
-            progress: &progress,
-        };
-        let skipped = read(root, &mut sink).unwrap();
-        let packed = sink.writer.finish().unwrap();
-        let entries = Entries::open(packed.file()).unwrap();
-        let path = |key: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(key));
-        let found = (0..entries.len()).map(|number| entries.get(number));
+        let mut skipped = 0;
+        let found = pairs_of("root", Limits::ENTRY, |sink| {
+            read(root, sink)?;
+            skipped = sink.skipped;
+            Ok(())
+        });
+        let path = |key: Vec<u8>| PathBuf::from(OsStr::from_bytes(&key));
+        let found = found.unwrap().into_iter();
         (
-            found
-                .map(|(key, value)| (path(key), value.to_vec()))
-                .collect(),
+            found.map(|(key, value)| (path(key), value)).collect(),
             skipped,
         )
     }
@@ -131,17 +119,8 @@ mod tests {
     #[test]
     fn a_root_that_is_gone_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let progress = Progress::hidden();
-        let mut sink = Sink {
-            writer: Writer::create().unwrap(),
-            limit: u64::MAX,
-            progress: &progress,
-        };
-        assert_eq!(
-            read(&dir.path().join("gone"), &mut sink)
-                .unwrap_err()
-                .status(),
-            3
-        );
+        let gone = dir.path().join("gone");
+        let failure = pairs_of("root", Limits::ENTRY, |sink| read(&gone, sink)).unwrap_err();
+        assert_eq!(failure.status(), 3);
     }
 }

@@ -35,10 +35,15 @@ pub struct Totals {
 
 impl Totals {
     fn of(key: &[u8], value: &[u8]) -> Self {
+        Self::of_sizes(1, key.len(), value.len())
+    }
+
+    /// Of so many entries with keys and values of these sizes.
+    pub fn of_sizes(entries: u64, key: usize, value: usize) -> Self {
         Self {
-            entries: 1,
-            payload_bytes: key.len() as u64 + value.len() as u64,
-            heap_bytes: heap_bytes(key.len()) + heap_bytes(value.len()),
+            entries,
+            payload_bytes: entries * (key as u64 + value as u64),
+            heap_bytes: entries * (heap_bytes(key) + heap_bytes(value)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{child::Measured, packed::Totals, store::Kind};
 
+const MIXED_ROW: &str = "mixed, million/s";
 const MEBIBYTE: f64 = (1 << 20) as f64;
 /// Two amounts of memory closer than this are called the same.
 const SAME_MEMORY: f64 = 1.05;
@@ -23,6 +24,8 @@ pub struct Figures {
     pub load_per_s: f64,
     /// Entries looked up and compared, all threads together.
     pub lookup_per_s: f64,
+    /// Operations of the mixed phase, all threads together, if there was one.
+    pub mixed_per_s: Option<f64>,
     /// The longest insert.
     pub worst_insert_us: f64,
     /// Memory after deleting nine in ten.
@@ -46,6 +49,7 @@ impl Figures {
             overhead_per_entry: (loaded - totals.payload_bytes as f64) / entries,
             load_per_s: per_second(measured.load_ns),
             lookup_per_s: per_second(measured.lookup_ns),
+            mixed_per_s: measured.mixed_ns.map(per_second),
             worst_insert_us: measured.worst_insert_ns as f64 / 1e3,
             left_mib: left / MEBIBYTE,
             after_delete_ratio: (loaded > 0.0).then(|| left / loaded),
@@ -72,8 +76,8 @@ pub struct Metric {
     pub is_judged: bool,
 }
 
-/// All of them, in the table's order.
-pub const METRICS: [Metric; 9] = [
+/// All of them, in the table's order. That of the mixed phase has no figures where there was none.
+pub const METRICS: [Metric; 10] = [
     Metric {
         row: "memory, MiB",
         noun: "memory",
@@ -138,6 +142,15 @@ pub const METRICS: [Metric; 9] = [
         is_judged: true,
     },
     Metric {
+        row: MIXED_ROW,
+        noun: "mixed phase",
+        of: |figures| figures.mixed_per_s.map(|mixed| mixed / 1e6),
+        words: ("faster", "slower"),
+        more_is_better: true,
+        same_within: SAME_SPEED,
+        is_judged: true,
+    },
+    Metric {
         row: "worst insert, ms",
         noun: "worst insert",
         of: |figures| Some(figures.worst_insert_us / 1e3),
@@ -171,6 +184,11 @@ pub enum Standing {
 }
 
 impl Metric {
+    /// Whether only a mixed phase has it.
+    pub fn is_of_mixed_phase(&self) -> bool {
+        self.row == MIXED_ROW
+    }
+
     /// How `ours` stands to `theirs`.
     pub fn standing(&self, ours: &Figures, theirs: &Figures) -> Standing {
         let (Some(ours), Some(theirs)) = ((self.of)(ours), (self.of)(theirs)) else {
@@ -213,7 +231,7 @@ fn times(factor: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::example;
+    use crate::report::tests::{example, mixed_example};
 
     #[test]
     fn figures_are_ratios_of_what_was_measured() {
@@ -234,7 +252,7 @@ mod tests {
 
     #[test]
     fn better_and_worse_depend_on_the_metric() {
-        let comparison = example();
+        let comparison = mixed_example();
         let (ours, rivals) = comparison.sides();
         let words = METRICS.map(|metric| metric.words(metric.standing(ours, &rivals[0])));
         let expected = [
@@ -245,6 +263,7 @@ mod tests {
             "7.9x less",
             "same",
             "2.0x faster",
+            "1.5x slower",
             "2.0x longer",
             "30x shorter",
         ];

@@ -1,44 +1,51 @@
-//! What the stores did, side by side: as a [`table`], in words ([`verdict`]), and as [`json`].
+//! What the stores did, side by side: as a [`table`], in words ([`verdict`]), as [`json`], and as a [`chart`].
 
-pub mod json;
-pub mod table;
-pub mod verdict;
-
+mod chart;
 mod figures;
-
-use std::path::PathBuf;
+mod json;
+mod table;
+mod target;
+mod verdict;
 
 use crate::{
     child::Measured,
-    input::{Input, Source},
-    packed::Totals,
+    input::{Source, Synthetic},
+    packed::{Packed, Totals},
     store::Kind,
 };
 
-pub use figures::Figures;
+pub use target::Targets;
 
-/// Where the JSON goes.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output, in place of the table.
-    Stdout,
-    /// A file, besides the table.
-    File(PathBuf),
+use figures::{Figures, METRICS, Metric};
+
+/// Where the entries came from.
+#[derive(Debug)]
+pub enum Origin {
+    /// They were read.
+    Input {
+        /// From there.
+        source: Source,
+        /// Paths that could not be read, or lines that are no entries.
+        skipped: u64,
+    },
+    /// They were made, and there was a mixed phase.
+    Synthetic {
+        /// How.
+        synthetic: Synthetic,
+        /// Lookups of a hundred operations in the mixed phase.
+        mix: u8,
+    },
 }
 
 /// A finished comparison.
 #[derive(Debug)]
 pub struct Comparison {
-    /// What was read.
-    pub source: String,
-    /// Whether that is the home directory of whoever runs this, because nothing was named.
-    pub source_is_default: bool,
+    /// Where the entries came from.
+    pub origin: Origin,
     /// What the entries add up to.
     pub totals: Totals,
     /// Entries superseded by a later one of the same key.
     pub duplicates: u64,
-    /// Paths that could not be read.
-    pub skipped: u64,
     /// Threads that worked on each store.
     pub threads: usize,
     /// Seed of the hash.
@@ -50,27 +57,19 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Puts together what was read and what was measured.
+    /// Puts together what there was and what was measured.
     pub fn new(
-        source: &Source,
-        input: &Input,
+        origin: Origin,
+        packed: &Packed,
         threads: usize,
         seed: u64,
         stores: &[(Kind, Measured)],
     ) -> Self {
-        let totals = input.packed.totals();
+        let totals = packed.totals();
         Self {
-            source: source.name(),
-            source_is_default: matches!(
-                source,
-                Source::Dir {
-                    is_default: true,
-                    ..
-                }
-            ),
+            origin,
             totals,
-            duplicates: input.packed.duplicates(),
-            skipped: input.skipped,
+            duplicates: packed.duplicates(),
             threads,
             seed,
             clock_ns: stores
@@ -83,6 +82,15 @@ impl Comparison {
                 .map(|(kind, measured)| Figures::new(*kind, totals, measured))
                 .collect(),
         }
+    }
+
+    /// What is in this comparison.
+    fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
+        let is_in_it = |metric: &&Metric| match self.origin {
+            Origin::Input { .. } => !metric.is_of_mixed_phase(),
+            Origin::Synthetic { .. } => true,
+        };
+        METRICS.iter().filter(is_in_it)
     }
 
     /// CMap's figures, and those of its rivals.
@@ -98,6 +106,21 @@ pub mod tests {
 
     /// A comparison in which CMap is better in memory, the same in loading, and worse in its worst insert.
     pub fn example() -> Comparison {
+        let source = Source::Dir {
+            path: "/home/someone".into(),
+            is_default: true,
+        };
+        with(Origin::Input { source, skipped: 2 }, None, None)
+    }
+
+    /// The same of synthetic entries, with a mixed phase in which CMap is worse.
+    pub fn mixed_example() -> Comparison {
+        let synthetic = Synthetic::new(1_234_567, 16, 64, 7).unwrap();
+        let origin = Origin::Synthetic { synthetic, mix: 95 };
+        with(origin, Some(200_000_000), Some(300_000_000))
+    }
+
+    fn with(origin: Origin, their_mixed_ns: Option<u64>, our_mixed_ns: Option<u64>) -> Comparison {
         let totals = Totals {
             entries: 1_234_567,
             payload_bytes: 1_234_567 * 80,
@@ -108,6 +131,7 @@ pub mod tests {
             left_bytes: 1_234_567 * 190,
             load_ns: 500_000_000,
             lookup_ns: 250_000_000,
+            mixed_ns: their_mixed_ns,
             worst_insert_ns: 700_000,
             drop_ns: 90_000_000,
             clock_ns: 44,
@@ -117,6 +141,7 @@ pub mod tests {
             left_bytes: 1_234_567 * 12,
             load_ns: 490_000_000,
             lookup_ns: 125_000_000,
+            mixed_ns: our_mixed_ns,
             worst_insert_ns: 1_400_000,
             drop_ns: 3_000_000,
             clock_ns: 45,
@@ -127,11 +152,9 @@ pub mod tests {
             (Kind::CMap, ours),
         ];
         Comparison {
-            source: "/home/someone".into(),
-            source_is_default: true,
+            origin,
             totals,
             duplicates: 3,
-            skipped: 2,
             threads: 2,
             seed: 7,
             clock_ns: 45,

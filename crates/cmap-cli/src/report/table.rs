@@ -9,11 +9,12 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use rustix::termios::tcgetwinsize;
 
 use crate::{
+    input::Source,
     output::{count, significant, size},
     store::Kind,
 };
 
-use super::{Comparison, figures::METRICS};
+use super::{Comparison, Origin};
 
 /// How it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,24 +54,41 @@ pub fn render(comparison: &Comparison, look: Look) -> String {
 
 fn heading(comparison: &Comparison) -> String {
     let totals = comparison.totals;
-    let mut text = comparison.source.clone();
-    if comparison.source == "-" {
-        text = "standard input".into();
-    }
-    if comparison.source_is_default {
-        text += " (your home directory)";
-    }
+    let mut text = title(&comparison.origin);
     let entries = count(totals.entries, "entry", "entries");
     let payload = size(totals.payload_bytes);
     let each = significant(totals.payload_bytes as f64 / totals.entries as f64);
-    let duplicates = count(comparison.duplicates, "duplicate", "duplicates");
-    let skipped = count(comparison.skipped, "unreadable path", "unreadable paths");
-    let _ = write!(
-        text,
-        "\n{entries}, {payload} of payload, {each} bytes each\n\
-         {duplicates} (the last value of a key counts), {skipped} skipped\n"
-    );
+    let _ = writeln!(text, "\n{entries}, {payload} of payload, {each} bytes each");
+    if let Origin::Input { source, skipped } = &comparison.origin {
+        let duplicates = count(comparison.duplicates, "duplicate", "duplicates");
+        let skipped = match source {
+            Source::Dir { .. } => count(*skipped, "unreadable path", "unreadable paths"),
+            Source::File(_) | Source::Stdin => count(*skipped, "bad line", "bad lines"),
+        };
+        let _ = writeln!(
+            text,
+            "{duplicates} (the last value of a key counts), {skipped} skipped"
+        );
+    }
     text
+}
+
+/// What the entries are, in a line.
+pub fn title(origin: &Origin) -> String {
+    match origin {
+        Origin::Input { source, .. } => match source {
+            Source::Dir {
+                is_default: true, ..
+            } => format!("{} (your home directory)", source.title()),
+            _ => source.title(),
+        },
+        Origin::Synthetic { synthetic, .. } => format!(
+            "synthetic entries, keys of {}, values of {}, seed {}",
+            count(synthetic.key_bytes as u64, "byte", "bytes"),
+            count(synthetic.value_bytes as u64, "byte", "bytes"),
+            synthetic.seed,
+        ),
+    }
 }
 
 fn table(comparison: &Comparison, look: Look) -> String {
@@ -96,7 +114,7 @@ fn table(comparison: &Comparison, look: Look) -> String {
         kind => format!("CMap vs\n{kind}"),
     });
     table.set_header([String::new()].into_iter().chain(names).chain(against));
-    for metric in METRICS {
+    for metric in comparison.metrics() {
         let value = |figures| (metric.of)(figures).map_or("-".into(), significant);
         let values = comparison.stores.iter().map(value);
         let standings = rivals
@@ -133,6 +151,14 @@ fn ruled(fill: char) -> TableStyle {
 fn notes(comparison: &Comparison) -> String {
     let threads = count(comparison.threads as u64, "thread", "threads");
     let (seed, clock) = (comparison.seed, comparison.clock_ns);
+    let mixed = match comparison.origin {
+        Origin::Input { .. } => String::new(),
+        Origin::Synthetic { mix, .. } => format!(
+            "Mixed: of as many operations as entries, {mix} % lookups as before, {} % inserts\n\
+             that replace a value by another of its size.\n",
+            100 - mix
+        ),
+    };
     format!(
         "All three: the same foldhash (quality, seed {seed}), the system's allocator,\n\
          {threads}, nothing reserved in advance, each in a process of its own.\n\
@@ -140,28 +166,53 @@ fn notes(comparison: &Comparison) -> String {
          when the threads that loaded (or deleted) had ended. Rates exclude parsing;\n\
          loading includes timing every insert, which costs {clock} ns. Lookups go in a\n\
          scattered order and compare every byte. Deleted keys were checked to be absent\n\
-         and kept ones to be right. The time to drop is that of the tenth left.\n"
+         and kept ones to be right. The time to drop is that of the tenth left.\n\
+         {mixed}"
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::example;
+    use crate::report::tests::{example, mixed_example};
 
     #[test]
     fn it_fits_into_eighty_columns() {
-        let text = render(&example(), Look::Terminal { columns: 80 });
-        let plain = render(&example(), Look::Plain);
-        assert_eq!(
-            text.lines().count(),
-            plain.lines().count(),
-            "nothing is wrapped: {text}"
-        );
-        for line in text.lines().skip(1).chain(plain.lines().skip(1)) {
-            assert!(line.chars().count() <= 80, "{line}");
+        for comparison in [example(), mixed_example()] {
+            let text = render(&comparison, Look::Terminal { columns: 80 });
+            let plain = render(&comparison, Look::Plain);
+            assert_eq!(
+                text.lines().count(),
+                plain.lines().count(),
+                "nothing is wrapped: {text}"
+            );
+            for line in text.lines().skip(1).chain(plain.lines().skip(1)) {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+            assert!(plain.is_ascii(), "{plain}");
         }
-        assert!(plain.is_ascii(), "{plain}");
+    }
+
+    #[test]
+    fn the_mixed_phase_has_a_row_where_there_was_one() {
+        assert!(
+            !render(&example(), Look::Plain)
+                .to_lowercase()
+                .contains("mixed")
+        );
+        let text = render(&mixed_example(), Look::Plain);
+        for part in [
+            "synthetic entries, keys of 16 bytes, values of 64 bytes, seed 7\n1 234 567 entries",
+            "\n mixed, million/s ",
+            "1.5x slower",
+            "95 % lookups as before, 5 % inserts",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(
+            !text.contains("duplicates") && !text.contains("skipped"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use crate::output::{count, grouped, size};
 
-use super::{
-    Comparison, Figures,
-    figures::{METRICS, Standing},
-};
+use super::{Comparison, Figures, figures::Standing};
 
 /// With fewer entries the figures are mostly noise.
 const ENTRIES_MIN: u64 = 10_000;
@@ -18,7 +15,7 @@ const INDENT: usize = 10;
 /// A few lines.
 pub fn render(comparison: &Comparison) -> String {
     let totals = comparison.totals;
-    if totals.entries < ENTRIES_MIN || totals.payload_bytes < PAYLOAD_BYTES_MIN {
+    if is_too_small(comparison) {
         return format!(
             "Too small to judge: {} with {} of payload.
 The figures mean something from {} entries and {} MiB on.
@@ -30,12 +27,21 @@ The figures mean something from {} entries and {} MiB on.
         );
     }
     let (ours, rivals) = comparison.sides();
-    rivals.iter().map(|rival| against(ours, rival)).collect()
+    rivals
+        .iter()
+        .map(|rival| against(comparison, ours, rival))
+        .collect()
 }
 
-fn against(ours: &Figures, rival: &Figures) -> String {
+/// Whether there is too little to judge by.
+pub fn is_too_small(comparison: &Comparison) -> bool {
+    let totals = comparison.totals;
+    totals.entries < ENTRIES_MIN || totals.payload_bytes < PAYLOAD_BYTES_MIN
+}
+
+fn against(comparison: &Comparison, ours: &Figures, rival: &Figures) -> String {
     let (mut gains, mut others) = (Vec::new(), Vec::new());
-    for metric in METRICS.iter().filter(|metric| metric.is_judged) {
+    for metric in comparison.metrics().filter(|metric| metric.is_judged) {
         let standing = metric.standing(ours, rival);
         let list = if matches!(standing, Standing::Better(_)) {
             &mut gains
@@ -82,7 +88,7 @@ fn listed(label: &str, items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::example;
+    use crate::report::tests::{example, mixed_example};
 
     #[test]
     fn gains_and_no_gains_are_told_apart() {
@@ -95,6 +101,7 @@ CMap against RwLock<HashMap>
 CMap against DashMap
 ";
         assert!(text.starts_with(expected), "{text}");
+        assert!(render(&mixed_example()).contains("loading same, mixed phase 1.5x slower"));
     }
 
     #[test]

@@ -1,12 +1,7 @@
 //! Bytes as tab-separated lines: the reader against one that is three lines long; and what was read, into a map.
 
-use cmap::CMap;
-use cmap_cli::{
-    input::{Options, read_lines},
-    packed::Entries,
-    progress::Progress,
-};
-use std::io::{BufReader, Read};
+use super::common::{Line, read};
+use cmap_cli::input::{Layout, Options};
 
 /// Reads what `bytes` say. Whether entries came into a map.
 ///
@@ -14,74 +9,17 @@ use std::io::{BufReader, Read};
 /// they lack, so that a fuzzer that prefers what is refused still feeds the map.
 pub fn run(bytes: &[u8]) -> bool {
     let (&first, text) = bytes.split_first().unwrap_or((&0, &[]));
+    let header = first & 1 != 0;
     let options = Options {
-        header: first & 1 != 0,
+        layout: Some(Layout::Tsv { header }),
+        skip_bad: first & 8 != 0,
         limit: (first & 2 != 0).then(|| u64::from(first >> 4) + 1),
     };
     // A small buffer, so that lines cross its end.
     let buffer_bytes = 1 + usize::from(first >> 2);
-    let as_it_is = read(text, options, buffer_bytes);
-    read(&whole_lines(text), options, buffer_bytes) || as_it_is
-}
-
-/// Reads a text. Whether entries came into a map.
-fn read(text: &[u8], options: Options, buffer_bytes: usize) -> bool {
-    let expected = parse(text, options);
-    let lines = BufReader::with_capacity(buffer_bytes, text.take(u64::MAX));
-    let input = match (
-        read_lines(lines, "name", options, &Progress::hidden()),
-        &expected,
-    ) {
-        (Ok(input), Ok(_)) => input,
-        (Err(failure), Err(line)) => {
-            let said = failure.to_string();
-            assert!(said.starts_with(&format!("name, line {line}: ")), "{said}");
-            assert_eq!(failure.status(), 3);
-            return false;
-        }
-        (found, _) => panic!("{:?} instead of {expected:?}", found.err()),
-    };
-    let expected = expected.expect("just matched");
-    let entries = Entries::open(input.packed.file()).expect("a packed file");
-    let found: Vec<_> = (0..entries.len())
-        .map(|number| entries.get(number))
-        .collect();
-    // Each key once, with its last value, in the order of those.
-    let last = |(place, (key, _)): &(usize, &(Vec<u8>, Vec<u8>))| {
-        expected[place + 1..].iter().all(|(later, _)| later != key)
-    };
-    let unique: Vec<_> = expected
-        .iter()
-        .enumerate()
-        .filter(last)
-        .map(|(_, (key, value))| (key.as_slice(), value.as_slice()))
-        .collect();
-    assert_eq!(found, unique);
-    let payload: usize = unique
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
-    let totals = input.packed.totals();
-    assert_eq!(
-        (totals.entries, totals.payload_bytes),
-        (unique.len() as u64, payload as u64)
-    );
-    assert_eq!(
-        input.packed.duplicates(),
-        (expected.len() - unique.len()) as u64
-    );
-    into_a_map(&entries)
-}
-
-/// All entries into a map and out of it again. Whether there was one.
-pub fn into_a_map(entries: &Entries) -> bool {
-    let map = CMap::new();
-    for number in 0..entries.len() {
-        let (key, value) = entries.get(number);
-        map.insert(key, value).expect("there is memory");
-        assert_eq!(map.get_with(key, |found| found == value), Some(true));
-    }
-    !map.is_empty()
+    let whole = whole_lines(text);
+    let as_it_is = read(text, &options, buffer_bytes, &parse(text, header));
+    read(&whole, &options, buffer_bytes, &parse(&whole, header)) || as_it_is
 }
 
 /// The same bytes as lines that have a tab each.
@@ -105,23 +43,19 @@ fn whole_lines(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// What the reader should say: the entries, or the number of the first bad line.
-fn parse(text: &[u8], options: Options) -> Result<Pairs, usize> {
+/// What the reader should find.
+fn parse(text: &[u8], header: bool) -> Vec<Line> {
     let is_nothing = text.is_empty();
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let lines = text.split(|&byte| byte == b'\n').enumerate();
+    let entry = |(number, line): (usize, &[u8])| {
+        let tab = line.iter().position(|&byte| byte == b'\t');
+        let entry = tab.map(|tab| (line[..tab].to_vec(), line[tab + 1..].to_vec()));
+        (number + 1, entry)
+    };
     lines
         .filter(|_| !is_nothing)
-        .skip(options.header.into())
-        .take(options.limit.map_or(usize::MAX, |limit| limit as usize))
-        .map(|(number, line)| {
-            let tab = line
-                .iter()
-                .position(|&byte| byte == b'\t')
-                .ok_or(number + 1)?;
-            Ok((line[..tab].to_vec(), line[tab + 1..].to_vec()))
-        })
+        .skip(header.into())
+        .map(entry)
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Bytes as a packed file: one that is what it says is read and comes into a map, any other is refused.
 
-use super::lines::into_a_map;
+use super::common::into_a_map;
 use arbitrary::{Result, Unstructured};
 use cmap_cli::packed::{Entries, Writer};
 use std::{

@@ -1,6 +1,6 @@
 //! Bytes as a directory tree: every path in it is found once, whatever it is called, and comes into a map.
 
-use super::lines::into_a_map;
+use super::common::into_a_map;
 use arbitrary::{Result, Unstructured};
 use cmap_cli::{
     input::{Options, Source, read},
@@ -24,13 +24,14 @@ pub fn run(bytes: &[u8]) -> bool {
     while made.len() < 12 && !input.is_empty() && grow(&mut input, &mut made).is_ok() {}
     let all: BTreeSet<_> = made.iter().cloned().collect();
     let options = Options {
-        header: false,
+        layout: None,
+        skip_bad: false,
         limit: options
             .is_multiple_of(4)
             .then(|| u64::from(options / 4) + 1),
     };
     let source = Source::find(Some(root.path())).expect("it is there");
-    let found = read(&source, options, &Progress::hidden()).expect("the root is an entry");
+    let found = read(&source, &options, &Progress::hidden()).expect("the root is an entry");
     assert_eq!(found.skipped, 0);
     let entries = Entries::open(found.packed.file()).expect("a packed file");
     let paths: BTreeSet<_> = (0..entries.len())

@@ -19,7 +19,20 @@ fn bad_arguments_are_refused() {
         &[file, "--json", file],
         &[file, "--json", dir],
         &[file, "--json", &in_no_dir],
+        &["--header"],
         &[dir, "--header"],
+        &["--format", "csv"],
+        &[file, "--format", "xml"],
+        &[dir, "--format", "csv"],
+        &["--key", "k"],
+        &[file, "--key", "k"],
+        &[file, "--value", "v"],
+        &[file, "--header", "--key", "k"],
+        &[file, "--format", "csv", "--header"],
+        &[file, "--format", "jsonl"],
+        &[file, "--format", "jsonl", "--value", "v"],
+        &["--skip-bad"],
+        &[dir, "--skip-bad"],
     ] {
         let (out, err) = expect(&place.compare(args).output().unwrap(), 2);
         assert!(out.is_empty() && !err.is_empty(), "{args:?}: {out}{err}");
@@ -46,10 +59,18 @@ fn help_and_version_are_given() {
             "--threads",
             "--json",
             "--header",
+            "--format <FORMAT>",
+            "--key <NAME>",
+            "--value <NAME>",
+            "--skip-bad",
             "--limit",
             "Exit status",
         ],
     );
+    // The rest is wrapped as the terminal wants it.
+    for line in out.lines().skip_while(|line| *line != "Input:") {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     assert!(!out.contains("memory-available"), "for tests only");
     let (out, _) = expect(
         &Command::new(env!("CARGO_BIN_EXE_cmap"))

@@ -1,8 +1,6 @@
 //! Files of tab-separated lines, and standard input.
 
-use std::{io::Write, process::Stdio};
-
-use super::place::{Place, expect, expect_parts, json};
+use super::place::{Place, expect, expect_parts, input, json};
 
 #[test]
 fn of_a_key_given_twice_the_last_value_counts() {
@@ -26,20 +24,7 @@ fn of_a_key_given_twice_the_last_value_counts() {
 #[test]
 fn standard_input_is_read() {
     let place = Place::new();
-    let mut program = place.compare(["-", "--json", "-"]);
-    let mut program = program
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    program
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"a\t1\nb\t2")
-        .unwrap();
-    let document = json(&program.wait_with_output().unwrap());
+    let document = json(&place.fed(["-", "--json", "-"], "a\t1\nb\t2"));
     assert_eq!(
         (&document["input"]["source"], &document["input"]["entries"]),
         (&"-".into(), &2.into())
@@ -49,20 +34,7 @@ fn standard_input_is_read() {
 #[test]
 fn a_bad_line_of_standard_input_is_named() {
     let place = Place::new();
-    let mut program = place.compare(["-"]);
-    let mut program = program
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    program
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"a\t1\n\nb\t2")
-        .unwrap();
-    let (_, err) = expect(&program.wait_with_output().unwrap(), 3);
+    let (_, err) = expect(&place.fed(["-"], "a\t1\n\nb\t2"), 3);
     assert_eq!(
         err,
         "cmap: standard input, line 2: no tab between key and value\n"
@@ -74,8 +46,7 @@ fn a_header_is_skipped_only_when_asked() {
     let place = Place::new();
     let file = place.file("header.tsv", "name\tvalue\na\t1\nb\t2\n");
     let entries = |args: &[&str]| {
-        let args = [&[file.to_str().unwrap(), "--json", "-"], args].concat();
-        json(&place.compare(args).output().unwrap())["input"]["entries"].clone()
+        input(&place, &[&[file.to_str().unwrap()], args].concat())["entries"].clone()
     };
     assert_eq!(entries(&[]), 3);
     assert_eq!(entries(&["--header"]), 2);
@@ -147,4 +118,32 @@ fn bad_input_is_named_with_file_line_and_reason() {
     let (_, err) = expect(&place.compare([&missing]).output().unwrap(), 3);
     expect_parts(&err, &[missing.to_str().unwrap(), "No such file"]);
     place.expect_clean();
+}
+
+#[test]
+fn bad_lines_are_counted_when_that_is_wanted() {
+    let place = Place::new();
+    let long_key = "k".repeat(65_536);
+    let file = place.file(
+        "bad.tsv",
+        format!("no tab\n{long_key}\tv\na\t1\n\nb\t2\nend"),
+    );
+    let file = file.to_str().unwrap();
+    let found = input(&place, &[file, "--skip-bad"]);
+    assert_eq!(
+        (&found["entries"], &found["skipped"]),
+        (&2.into(), &4.into())
+    );
+    // The header is no entry, and not a bad line either.
+    let found = input(&place, &[file, "--skip-bad", "--header"]);
+    assert_eq!(
+        (&found["entries"], &found["skipped"]),
+        (&2.into(), &3.into())
+    );
+    let (out, err) = expect(&place.compare([file, "--skip-bad"]).output().unwrap(), 0);
+    expect_parts(
+        &out,
+        &["\n0 duplicates (the last value of a key counts), 4 bad lines skipped\n"],
+    );
+    assert_eq!(err, "");
 }

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Write,
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
@@ -25,17 +26,41 @@ impl Place {
         }
     }
 
-    /// The program, about to `compare`.
-    pub fn compare<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+    /// The program, about to do something.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cmap"));
         command
-            .arg("compare")
             .args(args)
-            .env_remove("CMAP_CHILD_FAULT");
-        command
+            .env_remove("CMAP_CHILD_FAULT")
             .env("TMPDIR", self.temporary.path())
             .stdin(Stdio::null());
         command
+    }
+
+    /// The program, about to `compare`.
+    pub fn compare<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = self.command(["compare"]);
+        command.args(args);
+        command
+    }
+
+    /// What it says when it is given these bytes on standard input.
+    pub fn fed<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Output {
+        let mut command = self.compare(args);
+        let mut program = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = program.stdin.take().unwrap();
+        stdin.write_all(bytes.as_ref()).unwrap();
+        drop(stdin);
+        program.wait_with_output().unwrap()
     }
 
     /// A file of input.
@@ -94,4 +119,11 @@ pub fn lines(entries: usize) -> String {
     (0..entries)
         .map(|number| format!("key {number:08}\tvalue {number:08} {}\n", "v".repeat(70)))
         .collect()
+}
+
+/// What the JSON of `compare` with these arguments says of the input.
+#[track_caller]
+pub fn input(place: &Place, args: &[&str]) -> Value {
+    let args = [args, &["--json", "-"]].concat();
+    json(&place.compare(args).output().unwrap())["input"].clone()
 }
