@@ -2,6 +2,10 @@
 
 #[path = "fuzz/common.rs"]
 mod common;
+#[path = "fuzz/csv.rs"]
+mod csv;
+#[path = "fuzz/jsonl.rs"]
+mod jsonl;
 #[path = "fuzz/lines.rs"]
 mod lines;
 #[path = "fuzz/packed.rs"]
@@ -30,6 +34,16 @@ fn run_again(target: &str, run: fn(&[u8]) -> bool) {
 #[test]
 fn the_lines_that_the_fuzzer_kept() {
     run_again("lines", lines::run);
+}
+
+#[test]
+fn the_csv_that_the_fuzzer_kept() {
+    run_again("csv", csv::run);
+}
+
+#[test]
+fn the_json_lines_that_the_fuzzer_kept() {
+    run_again("jsonl", jsonl::run);
 }
 
 #[test]
