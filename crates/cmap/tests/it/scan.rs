@@ -2,7 +2,8 @@
 //! the map is cleared; cursors of any bits; callers' code that panics, comes back and takes its time.
 
 use crate::common::{
-    EightBits, OneHash, SameTop, assert_sound, content, key_bytes, mix, scaled, settle, within,
+    EightBits, OneHash, SameTop, alone, assert_sound, content, key_bytes, mix, panic_quietly,
+    scaled, settle, within,
 };
 use cmap::{Budget, Builder, CMap, Cursor, internal};
 use fastrand::Rng;
@@ -432,53 +433,78 @@ fn retain_removes_only_what_it_judged() {
     }
 }
 
-/// A panic in a caller's code leaves what was done done, the rest untouched, and nothing held.
+/// A panic in a caller's code leaves what was done done, the rest untouched, and nothing held. In a process of its own: deep pins
+/// of other tests hold up every map.
 #[test]
 fn a_panic_amid_a_scan() {
-    for builder in GEOMETRIES {
-        let map = builder().build().expect("a map");
-        for n in 0..300 {
-            map.insert(&key_bytes(n), &[1; 40])
-                .expect("there is memory");
-        }
-        let before = content(&map);
-        for at in 1..=scaled(2_000).min(200) {
-            for (name, scan) in scans() {
-                let mut left = at;
-                let panic = catch_unwind(AssertUnwindSafe(|| {
-                    scan(&map, &mut |_, _| {
-                        left -= 1;
-                        assert!(left > 0, "by the caller");
-                    });
-                }));
-                let panic = panic.expect_err(name);
-                assert_eq!(
-                    panic.downcast_ref::<&str>(),
-                    Some(&"by the caller"),
-                    "{name}"
-                );
-                assert_eq!(content(&map), before, "{name}");
-            }
-        }
-        let mut calls = 0;
-        let panic = catch_unwind(AssertUnwindSafe(|| {
-            map.retain(|_, _| {
-                calls += 1;
-                assert!(calls <= 100, "by the caller");
-                false
-            })
-        }));
-        assert!(panic.is_err());
-        assert_eq!(map.len(), 200);
-        let panic = catch_unwind(AssertUnwindSafe(|| {
-            map.drain()
-                .for_each(|_| assert!(map.len() > 150, "by the caller"));
-        }));
-        assert!(panic.is_err());
-        assert_eq!(map.len(), 150);
-        settle(&map);
-        assert_eq!(assert_sound(&map).entries, 150);
+    alone("scan::a_panic_amid_a_scan", || {
+        GEOMETRIES.into_iter().for_each(panics_amid_scans)
+    });
+}
+
+fn panics_amid_scans(builder: fn() -> Builder) {
+    const BY_CALLER: &str = "by the caller";
+    let map = builder().build().expect("a map");
+    for n in 0..300 {
+        map.insert(&key_bytes(n), &[1; 40])
+            .expect("there is memory");
     }
+    let before = content(&map);
+    for at in 1..=scaled(2_000).min(200) {
+        for (name, scan) in scans() {
+            let mut left = at;
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                scan(&map, &mut |_, _| {
+                    left -= 1;
+                    if left == 0 {
+                        panic_quietly(BY_CALLER);
+                    }
+                });
+            }));
+            let panic = panic.expect_err(name);
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&BY_CALLER), "{name}");
+            assert_eq!(content(&map), before, "{name}");
+            assert_nothing_is_held(&map, name);
+        }
+    }
+    let mut calls = 0;
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        map.retain(|_, _| {
+            calls += 1;
+            if calls > 100 {
+                panic_quietly(BY_CALLER);
+            }
+            false
+        })
+    }));
+    assert!(panic.is_err());
+    assert_eq!(map.len(), 200);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        map.drain().for_each(|_| {
+            if map.len() <= 150 {
+                panic_quietly(BY_CALLER);
+            }
+        });
+    }));
+    assert!(panic.is_err());
+    assert_eq!(map.len(), 150);
+    assert_nothing_is_held(&map, "retain, drain");
+    assert_eq!(assert_sound(&map).entries, 150);
+}
+
+/// What is removed comes back at once: no pin is left, nor a lock.
+#[track_caller]
+fn assert_nothing_is_held(map: &CMap, name: &str) {
+    const PAGES_OF_ITS_OWN: usize = 100_000;
+    map.insert(b"large", &[1; PAGES_OF_ITS_OWN])
+        .expect("there is memory");
+    assert!(map.remove(b"large"));
+    // Two looks: what was retired before it goes first.
+    let waits = (0..2).all(|_| {
+        map.compact(Budget::all());
+        map.memory().retired > 0
+    });
+    assert!(!waits, "{name}: {:?}, {:?}", map.memory(), map.stats());
 }
 
 /// Callers' code that comes back into the map: reads, writes, other scans, `clear`.
