@@ -1,4 +1,4 @@
-//! The whole map under ThreadSanitizer: eight scenarios, each a few threads that meet before every round and then do what may
+//! The whole map under ThreadSanitizer: ten scenarios, each a few threads that meet before every round and then do what may
 //! collide. They meet by Relaxed operations alone, which order nothing: what one round leaves unordered, no later one mends.
 //!
 //! ThreadSanitizer sees the code that is compiled with it, not what std was compiled without: so there is no test harness here,
@@ -8,7 +8,7 @@
 
 mod common;
 
-use cmap::{Budget, Builder, CMap, internal};
+use cmap::{Budget, Builder, CMap, Cursor, Op, internal};
 use common::{OneHash, STAMP_BYTES, Stamp, assert_sound, key_bytes, mix, scaled, seed};
 use std::{
     hash::BuildHasher,
@@ -80,6 +80,18 @@ fn main() {
             &[hold, hold, churn, compact],
         ),
         scenario("scan", seed, internal::tiny_wide(), &[scan, write, grow]),
+        scenario(
+            "batches",
+            seed,
+            internal::tiny(),
+            &[put_many, get_many, churn],
+        ),
+        scenario(
+            "changes",
+            seed,
+            internal::tiny_wide(),
+            &[change, change, keep],
+        ),
         scenario(
             "equal hashes",
             seed,
@@ -291,6 +303,90 @@ fn hold<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
         Stamp::read(value);
     }
     4
+}
+
+/// Twenty keys: more than a group.
+fn batch(round: Round) -> [[u8; 16]; 20] {
+    std::array::from_fn(|n| key_bytes((round.random + n as u64) % 64))
+}
+
+fn put_many<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
+    let keys = batch(round);
+    if round.number % 4 == 0 {
+        return map.remove_many(&keys).max(1);
+    }
+    let value = |n: u64| value((round.random + n) % 64, round.number as u64);
+    let entries = keys.iter().zip((0..).map(value));
+    map.insert_many(entries).expect("there is memory")
+}
+
+fn get_many<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
+    let keys = batch(round);
+    keys.iter().for_each(|key| map.prefetch(map.hash_key(key)));
+    let look = |n: usize, value: Option<&[u8]>| {
+        let value = value.map(Stamp::read);
+        assert!(value.is_none_or(|stamp| key_bytes(stamp.key) == keys[n]));
+    };
+    if round.dice(2) == 0 {
+        map.pin().get_many(&keys, look);
+    } else {
+        map.get_many(&keys, look);
+    }
+    keys.len()
+}
+
+/// Read-modify-write of every kind, on few keys.
+fn change<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
+    let number = round.key(4);
+    let (key, value) = (key_bytes(number), value(number, round.number as u64));
+    let room = "there is memory";
+    match round.dice(8) {
+        0 => _ = map.replace(&key, &value).expect(room),
+        1 => {
+            let held = map.get(&key);
+            map.compare_and_swap(&key, held.as_deref(), Some(&value))
+                .expect(room);
+        }
+        2 => {
+            let put = map.compute(&key, |held| {
+                held.map(Stamp::read);
+                Op::Put(&value)
+            });
+            put.expect(room);
+        }
+        3 => _ = map.get_or_insert_with(&key, || &value).expect(room),
+        4 => {
+            let fill = |place: &mut [u8]| place.copy_from_slice(&value);
+            map.insert_with(&key, value.len(), fill).expect(room);
+        }
+        5 => _ = map.fetch_add(&key_bytes(900), 1).expect(room),
+        6 => {
+            map.append(&key_bytes(901), b"more").expect(room);
+            map.remove_if(&key_bytes(901), |held| held.len() > 100);
+        }
+        _ => _ = map.remove_if(&key, |held| Stamp::read(held).version % 2 == 0),
+    }
+    1
+}
+
+/// Keeps values past their pins, and drains or keeps entries.
+fn keep<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
+    let kept = map.get_ref(&key_bytes(round.key(4)));
+    let is_number = |key: &[u8]| key == key_bytes(900) || key == key_bytes(901);
+    let look = |key: &[u8], value: &[u8]| assert!(is_number(key) || Stamp::read(value).key < 64);
+    match round.number % 64 {
+        0 => _ = map.retain(|key, _| key[0] % 2 == 0),
+        1 => map
+            .drain()
+            .take(3)
+            .for_each(|(key, value)| look(&key, &value)),
+        2 => map.iter().for_each(|(key, value)| look(&key, &value)),
+        3 => _ = map.scan(Cursor::START, 5, look),
+        4 => map.reserve(100, 1_000).expect("there is memory"),
+        _ => {}
+    }
+    kept.map(|value| Stamp::read(&value));
+    2
 }
 
 fn scan<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {

@@ -7,16 +7,19 @@
 use crate::common::{EightBits, OneHash, SameTop, mix};
 use arbitrary::{Result, Unstructured};
 use cmap::{
-    Budget, Builder, CMap, Changed, Error, Inserted, Maintenance, Op, Pinned, RandomState, internal,
+    Budget, Builder, CMap, Changed, Cursor, Error, Inserted, Maintenance, Op, Pinned, RandomState,
+    ValueRef, internal,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     hash::BuildHasher,
     ops::ControlFlow,
 };
 
 /// Pins at once: more than a thread's record has words for.
 const PINS_MAX: usize = 8;
+/// Values kept at once.
+const KEPT_MAX: usize = 4;
 /// So many bytes of value are written at most by one input.
 const WRITTEN_MAX: usize = 16 << 20;
 
@@ -55,6 +58,7 @@ fn with<S: BuildHasher + Send + Sync + 'static>(
         map: &map,
         model: HashMap::new(),
         fails: false,
+        kept: VecDeque::new(),
         written: 0,
         wrote: false,
     };
@@ -75,6 +79,8 @@ struct World<'m, S> {
     model: HashMap<Vec<u8>, Vec<u8>>,
     /// Requests for memory may fail.
     fails: bool,
+    /// Values kept past their pins.
+    kept: VecDeque<(Vec<u8>, ValueRef)>,
     written: usize,
     wrote: bool,
 }
@@ -143,14 +149,28 @@ impl<S: BuildHasher> World<'_, S> {
                     }
                 }
             }
-            13..=15 => self.read(&key(input)?),
-            16..=18 => {
+            13..=14 => self.read(&key(input)?),
+            15 => self.read_many(&[key(input)?, key(input)?, key(input)?]),
+            16..=17 => {
                 let (from, count): (u16, u8) = (input.arbitrary()?, input.arbitrary()?);
                 for n in 0..u16::from(count / 4) {
                     self.write(2, numbered(from.wrapping_add(n)), vec![n as u8; 40]);
                 }
             }
-            19..=20 => {
+            18 => {
+                let (from, count): (u16, u8) = (input.arbitrary()?, input.arbitrary()?);
+                self.write_many(from, u16::from(count / 4));
+            }
+            20 => {
+                let (from, count): (u16, u8) = (input.arbitrary()?, input.arbitrary()?);
+                let keys: Vec<_> = (0..u16::from(count / 4))
+                    .map(|n| numbered(from.wrapping_add(n)))
+                    .collect();
+                let is_there = |key: &&Vec<u8>| self.model.remove(*key).is_some();
+                let expected = keys.iter().filter(is_there).count();
+                assert_eq!(map.remove_many(&keys), expected);
+            }
+            19 => {
                 let (from, count): (u16, u8) = (input.arbitrary()?, input.arbitrary()?);
                 for n in 0..u16::from(count / 4) {
                     let key = numbered(from.wrapping_add(n));
@@ -158,9 +178,13 @@ impl<S: BuildHasher> World<'_, S> {
                 }
             }
             21 => {
-                if input.arbitrary::<u8>()? % 4 == 0 {
-                    map.clear();
-                    self.model.clear();
+                match input.arbitrary::<u8>()? {
+                    how if how % 4 == 0 => {
+                        map.clear();
+                        self.model.clear();
+                    }
+                    how if how % 4 == 1 => self.sweep(how / 4),
+                    _ => {}
                 }
                 assert_eq!(map.is_empty(), self.model.is_empty());
             }
@@ -176,7 +200,10 @@ impl<S: BuildHasher> World<'_, S> {
                 self.fails = n != 0;
                 internal::fail_memory(map, n.into(), sticky);
             }
-            29 => self.scan_some(input.arbitrary::<u8>()?.into()),
+            29 => match input.arbitrary::<u8>()? {
+                how if how % 2 == 0 => self.scan_some(how.into()),
+                how => self.walk(how / 2),
+            },
             30 => {
                 let _ = (map.memory(), map.stats(), format!("{map:?}"));
                 self.compare_all();
@@ -293,12 +320,91 @@ impl<S: BuildHasher> World<'_, S> {
         );
         assert_eq!(map.contains_key(key), expected.is_some());
         assert_eq!(map.value_len(key), expected.map(<[u8]>::len));
+        let found = map.get_ref(key);
+        assert_eq!(found.as_deref(), expected);
+        self.kept.extend(found.map(|found| (found.to_vec(), found)));
+        if self.kept.len() > KEPT_MAX {
+            let (own, kept) = self.kept.pop_front().expect("some");
+            assert_eq!(*kept, own, "kept");
+        }
         let mut out = b"kept".to_vec();
         assert_eq!(map.get_into(key, &mut out), expected.map(<[u8]>::len));
         assert_eq!(
             out.strip_prefix(b"kept"),
             Some(expected.unwrap_or_default())
         );
+    }
+
+    fn read_many(&self, keys: &[Vec<u8>]) {
+        let map = self.map;
+        keys.iter().for_each(|key| map.prefetch(map.hash_key(key)));
+        let expected: Vec<_> = keys.iter().map(|key| self.model.get(key)).collect();
+        let look = |n: usize, found: Option<&[u8]>| {
+            assert_eq!(found, expected[n].map(Vec::as_slice));
+        };
+        let hits = expected.iter().flatten().count();
+        assert_eq!(map.get_many(keys, look), hits);
+        assert_eq!(map.pin().get_many(keys, look), hits);
+    }
+
+    /// The first ones are stored, as many as the error says.
+    fn write_many(&mut self, from: u16, count: u16) {
+        let entries: Vec<_> = (0..count)
+            .map(|n| (numbered(from.wrapping_add(n)), vec![n as u8; 50]))
+            .collect();
+        let stored = self
+            .map
+            .insert_many(entries.iter().map(|(key, value)| (key, value)));
+        let done = match stored {
+            Ok(done) => {
+                assert_eq!(done, entries.len());
+                done
+            }
+            Err(error) => {
+                assert!(error.done < entries.len());
+                self.refused_rightly(Some(error.source));
+                error.done
+            }
+        };
+        self.wrote |= done > 0;
+        self.model.extend(entries.into_iter().take(done));
+    }
+
+    /// Takes out a part of the entries.
+    fn sweep(&mut self, how: u8) {
+        if how % 2 == 0 {
+            let stays = |value: &[u8]| value.len() % 3 != usize::from(how / 2 % 3);
+            let before = self.model.len();
+            self.model.retain(|_, value| stays(value));
+            let removed = self.map.retain(|_, value| stays(value));
+            assert_eq!(removed, before - self.model.len());
+        } else {
+            for (key, value) in self.map.drain().take(usize::from(how / 2)) {
+                assert_eq!(self.model.remove(&key), Some(value));
+            }
+        }
+    }
+
+    /// All entries, by a cursor or copied.
+    fn walk(&self, how: u8) {
+        let mut all = HashMap::new();
+        let mut add = |key: &[u8], value: &[u8]| {
+            assert!(all.insert(key.to_vec(), value.to_vec()).is_none(), "twice");
+        };
+        match how % 3 {
+            0 => self.map.iter().for_each(|(key, value)| add(&key, &value)),
+            1 => self
+                .map
+                .keys()
+                .for_each(|key| add(&key, self.model.get(&key).expect("a key of ours"))),
+            _ => {
+                let mut cursor = Some(Cursor::START);
+                while let Some(from) = cursor {
+                    cursor = self.map.scan(from, usize::from(how / 3), &mut add);
+                }
+            }
+        }
+        assert!(all == self.model, "{} of {}", all.len(), self.model.len());
     }
 
     /// A write takes effect on both sides, or on neither.

@@ -86,6 +86,7 @@ impl<S: BuildHasher> Worker<'_, S> {
                     histories[..keys].iter_mut().for_each(|all| all.push(event));
                 }
                 2..=4 => self.scan(number, &mut histories[..keys]),
+                5..=9 => self.batch(number, id, &value, &mut histories[..keys]),
                 kind => {
                     let event = self.on_one_key(kind, &shared_key(number, which), id, &value);
                     histories[which].push(event);
@@ -161,6 +162,49 @@ impl<S: BuildHasher> Worker<'_, S> {
                 assert_eq!(seen.is_break(), found.is_some() && !whole);
                 Call::Get(found)
             }));
+        }
+    }
+
+    /// A batch of the round's keys and some that are never there: to each key it happens at some time while it runs.
+    fn batch(&mut self, number: usize, id: u32, value: &[u8], histories: &mut [Vec<Event>]) {
+        let map = self.map;
+        let one = self.rng.usize(..histories.len());
+        let keys: Vec<_> = (0..histories.len())
+            .map(|key| shared_key(number, key))
+            .collect();
+        let mut found = Vec::new();
+        match self.rng.u8(..6) {
+            0..=2 => {
+                let pinned = self.rng.bool().then_some(&self.pinned);
+                let event = self.timed(|| {
+                    let mut look = |_, value: Option<&[u8]>| found.push(value.map(number_of));
+                    match pinned {
+                        Some(pinned) => pinned.get_many(&keys, &mut look),
+                        None => map.get_many(&keys, &mut look),
+                    };
+                    Call::Get(None)
+                });
+                for (history, found) in histories.iter_mut().zip(found) {
+                    let call = Call::Get(found);
+                    history.push(Event { call, ..event });
+                }
+            }
+            3..=4 => {
+                let event = self.timed(|| {
+                    let stored = map.insert_many(keys.iter().map(|key| (key, value)));
+                    assert_eq!(stored.expect("there is memory"), keys.len());
+                    Call::Put(id)
+                });
+                histories.iter_mut().for_each(|all| all.push(event));
+            }
+            _ => {
+                let absent = key_bytes(u64::MAX - number as u64);
+                let event = self.timed(|| {
+                    let removed = map.remove_many(&[absent, keys[one], absent]);
+                    Call::Remove(removed == 1)
+                });
+                histories[one].push(event);
+            }
         }
     }
 

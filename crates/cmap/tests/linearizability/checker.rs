@@ -13,6 +13,8 @@ pub enum Call {
     Contains(bool),
     /// Writes; the answer is whether it replaced a value.
     Insert(u32, bool),
+    /// Writes; says nothing of what was there.
+    Put(u32),
     /// Writes; the answer is the value before.
     Swap(u32, Option<u32>),
     /// Writes unless present; the answer is whether it did.
@@ -65,6 +67,7 @@ impl Call {
             Call::Get(found) => (found == state, state),
             Call::Contains(found) => (found == state.is_some(), state),
             Call::Insert(id, replaced) => (replaced == state.is_some(), Some(id)),
+            Call::Put(id) => (true, Some(id)),
             Call::Swap(id, old) => (old == state, Some(id)),
             Call::IfAbsent(id, inserted) => (inserted == state.is_none(), state.or(Some(id))),
             Call::Replace(id, replaced) => (replaced == state.is_some(), state.map(|_| id)),
@@ -165,6 +168,12 @@ fn the_checker_accepts_what_has_an_order() {
             event(2, 3, Call::Swap(2, None)),
             event(5, 6, Call::Take(Some(1))),
         ],
+        // A batch, of which each key has an instant of its own.
+        &[
+            event(1, 6, Call::Put(1)),
+            event(2, 3, Call::Swap(2, Some(1))),
+            event(4, 5, Call::Get(Some(2))),
+        ],
         // Additions at one time; what is no counter is left alone.
         &[
             event(1, 4, Call::Add(4, Some(8))),
@@ -231,6 +240,14 @@ fn the_checker_rejects_what_has_none() {
                 event(1, 2, Call::Insert(1, false)),
                 event(3, 4, Call::Remove(true)),
                 event(5, 6, Call::Contains(true)),
+            ],
+        ),
+        (
+            "a batch that took effect twice",
+            &[
+                event(1, 6, Call::Put(1)),
+                event(2, 3, Call::Swap(2, Some(1))),
+                event(4, 5, Call::Get(Some(1))),
             ],
         ),
         (

@@ -49,7 +49,8 @@ impl<'m> Owner<'m> {
             match self.rng.u8(..100) {
                 // A pin over several writes of this thread.
                 0..=1 => step += self.hold(range),
-                2..=39 => self.read(n),
+                2 => step += self.batch(range) - 1,
+                3..=39 => self.read(n),
                 _ => self.write(n),
             }
             step += 1;
@@ -251,6 +252,49 @@ impl<'m> Owner<'m> {
             }
         };
         self.tally.did(kind);
+    }
+
+    /// One call on up to twenty keys, the same one twice among them perhaps. Gives their number.
+    fn batch(&mut self, range: u64) -> usize {
+        let map = self.map;
+        let numbers: Vec<u64> = (0..self.rng.usize(1..=20))
+            .map(|_| self.rng.u64(..range))
+            .collect();
+        let keys: Vec<_> = numbers.iter().map(|&n| key_bytes(self.key(n))).collect();
+        let kind = match self.rng.u8(..4) {
+            dice @ 0..=1 => {
+                let look = |at: usize, found: Option<&[u8]>| {
+                    self.right("get_many", numbers[at], found);
+                };
+                let hits = match dice {
+                    0 => map.get_many(&keys, look),
+                    _ => map.pin().get_many(&keys, look),
+                };
+                let is_there = |n: &&u64| self.there[**n as usize].is_some();
+                assert_eq!(hits, numbers.iter().filter(is_there).count());
+                Kind::GetMany
+            }
+            2 => {
+                let values: Vec<_> = numbers
+                    .iter()
+                    .map(|&n| {
+                        self.there[n as usize] = Some(self.next(n));
+                        self.value.clone()
+                    })
+                    .collect();
+                let stored = map.insert_many(keys.iter().zip(&values));
+                assert_eq!(stored, Ok(keys.len()));
+                Kind::WriteMany
+            }
+            _ => {
+                let was_there = |n: &&u64| self.there[**n as usize].take().is_some();
+                let expected = numbers.iter().filter(was_there).count();
+                assert_eq!(map.remove_many(&keys), expected, "remove_many");
+                Kind::WriteMany
+            }
+        };
+        keys.iter().for_each(|_| self.tally.did(kind));
+        keys.len()
     }
 
     /// Holds a pin while this thread, and all others, go on writing: what it found stays as it was, in a chunk that stays; what it

@@ -183,6 +183,55 @@ impl<'m> Worker<'m> {
         self.tally.did(kind);
     }
 
+    /// One call on up to twenty keys.
+    fn batch(&mut self) {
+        let map = self.map;
+        let numbers: Vec<u64> = (0..self.rng.usize(1..=20))
+            .map(|_| self.rng.u64(..KEYS))
+            .collect();
+        let keys: Vec<_> = numbers.iter().map(|&n| key_bytes(n)).collect();
+        let kind = match self.rng.u8(..4) {
+            dice @ 0..=1 => {
+                let gone = self.notes.gone.each_ref();
+                let gone = gone.map(|note| note.load(Ordering::SeqCst));
+                let look = |at: usize, found: Option<&[u8]>| {
+                    let found = found.map(Stamp::read);
+                    let is_right = found.is_none_or(|found| {
+                        found.key == numbers[at] && found.version > gone[usize::from(found.writer)]
+                    });
+                    assert!(is_right, "{found:?} came back, or is another's: {gone:?}");
+                };
+                match dice {
+                    0 => map.get_many(&keys, look),
+                    _ => map.pin().get_many(&keys, look),
+                };
+                Kind::GetMany
+            }
+            2 => {
+                let mut values = Vec::new();
+                for &key in &numbers {
+                    self.version += 1;
+                    let stamp = Stamp {
+                        key,
+                        writer: self.thread as u16,
+                        version: self.version,
+                    };
+                    stamp.write(value_len(&mut self.rng), &mut self.value);
+                    values.push(self.value.clone());
+                }
+                let stored = map.insert_many(keys.iter().zip(&values));
+                assert_eq!(stored, Ok(keys.len()));
+                self.notes.newest[self.thread].store(self.version, Ordering::SeqCst);
+                Kind::WriteMany
+            }
+            _ => {
+                assert!(map.remove_many(&keys) <= keys.len());
+                Kind::WriteMany
+            }
+        };
+        keys.iter().for_each(|_| self.tally.did(kind));
+    }
+
     fn scan(&mut self) {
         let mut left = self.rng.usize(1..100);
         let look = |key: &[u8], value: &[u8]| {
@@ -306,10 +355,11 @@ fn every_call_meets_every_other() {
                 let n = worker.rng.u64(..KEYS);
                 match worker.rng.u8(..100) {
                     0 => worker.sweep(),
+                    64 => worker.batch(),
                     1..=10 => worker.clear(),
                     11..=21 => worker.scan(),
                     22..=54 => worker.manage(),
-                    55..=64 => worker.read(n),
+                    55..=63 => worker.read(n),
                     _ => worker.write(n),
                 }
             }

@@ -3,7 +3,7 @@
 use cmap::{Pinned, internal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A kind of operation. The first nine only read.
+/// A kind of operation. The first ten only read.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Get,
@@ -15,6 +15,8 @@ pub enum Kind {
     ValueLen,
     /// `get`, `contains_key` and `value_len` of a `Pinned`.
     Pinned,
+    /// `get_many`, of a map or a `Pinned`, by keys.
+    GetMany,
     /// Those that change nothing.
     Scan,
     /// `len`, `is_empty`, `memory` and `stats`.
@@ -26,6 +28,8 @@ pub enum Kind {
     Modify,
     Remove,
     Take,
+    /// `insert_many` and `remove_many`, by keys.
+    WriteMany,
     /// `clear`, `retain` and `drain`.
     Clear,
     Compact,
@@ -34,7 +38,7 @@ pub enum Kind {
 }
 
 use Kind::*;
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 20] = [
     Get,
     GetRef,
     GetWith,
@@ -42,6 +46,7 @@ const KINDS: [Kind; 18] = [
     ContainsKey,
     ValueLen,
     Pinned,
+    GetMany,
     Scan,
     Figures,
     Insert,
@@ -50,11 +55,12 @@ const KINDS: [Kind; 18] = [
     Modify,
     Remove,
     Take,
+    WriteMany,
     Clear,
     Compact,
     Resize,
 ];
-const READS: usize = 9;
+const READS: usize = 10;
 
 /// Of all tests of this process that have ended.
 static DONE: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];

@@ -3,6 +3,7 @@
 //! A seed decides everything: geometry, hasher, keys and operations. A run that fails is first cut to the shortest prefix that
 //! still fails, then thinned out; what is left is printed with its seed. `CMAP_SEED=<that seed>` runs it again, first.
 
+mod batch;
 mod modify;
 mod op;
 mod walk;

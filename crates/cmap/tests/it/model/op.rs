@@ -37,6 +37,9 @@ pub enum Kind {
     Retain,
     Drain,
     GetRef,
+    GetMany,
+    InsertMany,
+    RemoveMany,
     /// Holds some values pinned while the next `len` operations run.
     Pin,
     Reserve,
@@ -87,6 +90,7 @@ const WRITES: [Kind; 14] = [
     Kind::FetchAdd,
     Kind::Append,
 ];
+const BATCHES: [Kind; 3] = [Kind::GetMany, Kind::InsertMany, Kind::RemoveMany];
 const REMOVES: [Kind; 4] = [Kind::Remove, Kind::Remove, Kind::Take, Kind::RemoveIf];
 
 impl Op {
@@ -108,6 +112,7 @@ impl Op {
                     0..=2 => rare(rng),
                     3..=12 => Kind::Compact,
                     13..=27 => Kind::Pin,
+                    28..=37 => BATCHES[rng.usize(..BATCHES.len())],
                     _ => match rng.u8(..100) {
                         dice if dice < writes => WRITES[rng.usize(..WRITES.len())],
                         dice if dice < writes + removes => REMOVES[rng.usize(..REMOVES.len())],

@@ -26,7 +26,7 @@ pub(super) use ensure;
 pub struct World<'m, S> {
     pub(super) map: &'m CMap<S>,
     pub(super) model: HashMap<Vec<u8>, Vec<u8>>,
-    keys: &'m [Vec<u8>],
+    pub(super) keys: &'m [Vec<u8>],
     /// Whether to hold the map's own accounts against the model too.
     accounts: bool,
     pub(super) buffer: Vec<u8>,
@@ -161,6 +161,7 @@ impl<'m, S: BuildHasher> World<'m, S> {
             | Kind::FetchAdd
             | Kind::Append
             | Kind::RemoveIf => self.modify(op, key),
+            Kind::GetMany | Kind::InsertMany | Kind::RemoveMany => self.batch(op),
             Kind::Remove => {
                 let (found, expected) = (map.remove(key), self.model.remove(key).is_some());
                 ensure!(found == expected, "{found} instead of {expected}");
