@@ -1,11 +1,11 @@
 //! The edges: odd keys and values, values that come from the map itself, small maps, pools, and what the types promise.
 
-use crate::common::{alone, assert_sound, eventually, key_bytes, resident, settle};
+use crate::common::{alone, assert_sound, eventually, key_bytes, resident, scaled, settle, within};
 use cmap::{
-    Builder, CMap, Changed, ChunkPool, Error, Inserted, Maintenance, Pinned, PoolConfig,
+    Budget, Builder, CMap, Changed, ChunkPool, Error, Inserted, Maintenance, Pinned, PoolConfig,
     RandomState, internal,
 };
-use std::{collections::HashSet, sync::Barrier, thread};
+use std::{collections::HashSet, sync::Barrier, thread, time::Duration};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -416,6 +416,75 @@ fn churn_does_not_grow_the_tables() {
         "the index grew from {filled} to {churned} bytes"
     );
     assert_sound(&map);
+}
+
+/// With nothing to move, nothing alive, all of it pinned or held: it ends, and goes on moving nothing.
+#[test]
+fn compaction_comes_to_an_end() {
+    fn nothing_more(map: &CMap, when: &str) {
+        let ends = (0..10).any(|_| map.compact(Budget::all()).moved == 0);
+        assert!(ends, "{when}: {:?}, {:?}", map.memory(), map.stats());
+    }
+    within(Duration::from_secs(120), "a compaction", || {
+        for builder in GEOMETRIES {
+            let map = builder().build().expect("a map");
+            let nothing = map.compact(Budget::all());
+            assert_eq!((nothing.moved, nothing.done), (0, true));
+            for n in 0..2_000 {
+                let value = vec![n as u8; 100 + n % 50 / 49 * 5_000];
+                map.insert(&key_bytes(n as u64), &value)
+                    .expect("there is memory");
+            }
+            nothing_more(&map, "all alive");
+            let pinned = map.pin();
+            let values: Vec<_> = (0..2_000).map(|n| pinned.get(&key_bytes(n))).collect();
+            let kept: Vec<_> = (0..2_000).map(|n| map.get_ref(&key_bytes(n))).collect();
+            for n in (0..2_000).filter(|n| n % 10 > 0) {
+                assert!(map.remove(&key_bytes(n)));
+            }
+            nothing_more(&map, "all pinned");
+            let is_right = |n: usize, value: &[u8]| value.iter().all(|&byte| byte == n as u8);
+            assert!(
+                (0..)
+                    .zip(&values)
+                    .all(|(n, value)| is_right(n, value.expect("it was there")))
+            );
+            drop(pinned);
+            nothing_more(&map, "some held");
+            for (n, value) in (0..).zip(&kept) {
+                assert!(is_right(n, value.as_ref().expect("it was there")));
+            }
+            drop(kept);
+            settle(&map);
+            assert_eq!(assert_sound(&map).entries, 200);
+            (0..2_000).for_each(|n| _ = map.remove(&key_bytes(n)));
+            nothing_more(&map, "all dead");
+            settle(&map);
+            assert_eq!((map.memory().live, map.memory().held), (0, 0));
+            assert_sound(&map);
+        }
+    });
+}
+
+/// It takes a few chunks, however often.
+#[test]
+fn one_key_overwritten_for_ever() {
+    alone("edges::one_key_overwritten_for_ever", || {
+        for builder in GEOMETRIES {
+            let map = builder().build().expect("a map");
+            let mut most = 0;
+            for n in 0..scaled(20_000_000) as u64 {
+                map.insert(b"key", &n.to_le_bytes())
+                    .expect("there is memory");
+                if n % 1_000 == 0 {
+                    most = most.max(map.memory().total());
+                }
+            }
+            assert!(most <= 16 * MIB, "{most} bytes for one entry");
+            settle(&map);
+            assert!(map.len() == 1 && map.memory().live <= 32);
+        }
+    });
 }
 
 #[test]
