@@ -25,6 +25,8 @@ mod generations;
 mod holds;
 #[path = "loom/modify.rs"]
 mod modify;
+#[path = "loom/overflow.rs"]
+mod overflow;
 #[path = "loom/scans.rs"]
 mod scans;
 #[path = "loom/tables.rs"]

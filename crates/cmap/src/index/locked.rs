@@ -280,11 +280,15 @@ impl<'p> Locked<'p> {
             for slot in line {
                 // Relaxed: taken, but empty to all who look, until the store below.
                 if slot.load(Ordering::Relaxed) == 0
-                    && slot
+                    && (slot
                         .compare_exchange(0, slot::TAKEN, Ordering::Relaxed, Ordering::Relaxed)
                         .is_ok()
+                        || cfg!(planted_slot_not_taken))
                 {
                     // The flag first: a reader that saw it in the time of an earlier entry would find this one before others do.
+                    if cfg!(planted_flag_after_slot) {
+                        slot.store(word, publish_order());
+                    }
                     if !cfg!(planted_no_filter) {
                         self.store_home(1 + class, self.word(1 + class) | flag);
                     }

@@ -280,8 +280,8 @@ impl Index {
         // Relaxed: the freeze comes after every spill from these buckets.
         let is_exact = spilled.is_some() && self.counters.spills.load(Ordering::Relaxed) == spills;
         let spilled = spilled.unwrap_or_default();
-        let grows =
-            sources.len() == 1 && plan.tables * plan.shape.slots() > sources[0].shape().slots();
+        let is_larger = sources.len() == 1 && plan.shape > sources[0].shape();
+        let grows = is_larger || plan.tables > sources.len();
         let mut displaced = Displaced::new(self, context);
         let mut place = |at: Location, word: u64, hash: u64| {
             let target = target_of(targets, &prefixes, plan.depth, hash);
@@ -332,11 +332,14 @@ impl Index {
         {
             return Err(NotDone::NoRoom);
         }
-        if !displaced.spill() {
+        if !cfg!(planted_displaced_late) && !displaced.spill() {
             return Err(NotDone::NoSpill);
         }
         interleave::point();
         self.publish(context, sources, fresh, &prefixes, frozen);
+        if cfg!(planted_displaced_late) {
+            displaced.spill();
+        }
         displaced.keep();
         Ok(())
     }

@@ -237,6 +237,14 @@ impl Geometry {
         top: Shape(3),
         root_bits_max: 4,
     };
+    /// Two buckets that share an overflow line, split into tables of one bucket and none: for models.
+    #[cfg(cmap_loom)]
+    pub(crate) const TINY_SHARED: Self = Self {
+        first: Shape(1),
+        half: Shape(0),
+        top: Shape(1),
+        root_bits_max: 3,
+    };
 }
 
 impl Spread {

@@ -123,7 +123,10 @@ pub struct Pool(Arc<memory::Pool>);
 
 impl Pool {
     pub fn new() -> Self {
-        let geometry = Geometry::TINY;
+        Self::of(Geometry::TINY)
+    }
+
+    fn of(geometry: Geometry) -> Self {
         let config = memory::Config {
             chunk_bytes: CHUNK_BYTES,
             block_bytes: [geometry.half.bytes(), geometry.top.bytes()],
@@ -152,16 +155,22 @@ pub struct Map(Store<FirstByte>);
 
 impl Map {
     pub fn new() -> Self {
-        Self::of(Pool::new(), true)
+        Self::of(Geometry::TINY, Pool::new(), true)
+    }
+
+    /// Of one table: two buckets, by the first bit of a key, which share an overflow line.
+    pub fn of_two_buckets() -> Self {
+        let geometry = Geometry::TINY_SHARED;
+        Self::of(geometry, Pool::of(geometry), true)
     }
 
     pub fn sharing(pool: &Pool) -> Self {
-        Self::of(pool.clone(), false)
+        Self::of(Geometry::TINY, pool.clone(), false)
     }
 
-    fn of(pool: Pool, owns_pool: bool) -> Self {
+    fn of(geometry: Geometry, pool: Pool, owns_pool: bool) -> Self {
         let tuning = Tuning {
-            geometry: Geometry::TINY,
+            geometry,
             lanes: 1,
             small_chunks: usize::MAX,
             dead_share: 1,
@@ -311,6 +320,10 @@ impl Map {
 
     pub fn split(&self, key: &[u8]) {
         self.0.split(key);
+    }
+
+    pub fn grow_spill(&self) {
+        self.0.grow_spill();
     }
 
     pub fn merge(&self, key: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use super::compaction::Step;
 use super::store::Store;
 use crate::index::Made;
 use crate::log::Victims;
+use crate::memory::Who;
 
 impl<S: BuildHasher> Store<S> {
     /// Closes every lane and seals the open chunks, so that these can be compacted.
@@ -46,6 +47,16 @@ impl<S: BuildHasher> Store<S> {
             let _ = self.with_context(&pin, |context| {
                 let hash = self.hash(key);
                 generation.index.reserve(context, 9, hash, usize::MAX)
+            });
+        }
+    }
+
+    /// Makes a spill table.
+    pub(crate) fn grow_spill(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            let _ = self.with_context(&pin, |context| {
+                generation.index.grow_spill(context, Who::Writer)
             });
         }
     }

@@ -85,6 +85,43 @@ fn rebuilds_against_get_and_put() {
     );
 }
 
+/// Entries that come and go in an overflow line: a reader that looks there in the time of one finds the next no sooner than
+/// others do.
+#[test]
+fn overflow_entries_against_get() {
+    check(
+        "overflow_entries_against_get",
+        || {
+            let world = World::of_one_bucket();
+            for k in 10..18 {
+                world.map.insert(&key(k), b"1").expect("there is memory");
+            }
+            // The ninth.
+            world.insert(A, 1, 4);
+            let changed = world.clone();
+            let changer = spawn(move || {
+                for id in [2, 4, 6] {
+                    changed.remove(A);
+                    changed.insert(B, id, 4);
+                    changed.remove(B);
+                    changed.insert(A, id + 1, 4);
+                }
+            });
+            let reader = world.clone();
+            let reader = spawn(move || {
+                for _ in 0..6 {
+                    reader.get(A);
+                    reader.get(B);
+                }
+            });
+            join([changer, reader]);
+            assert_eq!(world.map.stats().spilled, 0);
+            world.end();
+        },
+        |did| did.rebuilds > 0,
+    );
+}
+
 /// A key present for the whole scan is shown once, with a value that it had meanwhile, though it be replaced and moved; any
 /// other at most once; one absent throughout never.
 #[test]

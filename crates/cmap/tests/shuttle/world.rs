@@ -1,7 +1,7 @@
 //! A map, what was called on it, and what it answered.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
 use crate::checker::{self, Call, Event, Verdict};
@@ -66,6 +66,29 @@ impl World<OneHash> {
     /// A map in which all keys have one hash, and spill.
     pub fn of_one_hash(builder: Builder) -> Arc<Self> {
         World::of(builder, OneHash)
+    }
+}
+
+/// All keys have one bucket, and `A` and `B` one hash.
+#[derive(Default)]
+pub struct OneBucketHasher(u64);
+
+pub type OneBucket = BuildHasherDefault<OneBucketHasher>;
+
+impl Hasher for OneBucketHasher {
+    fn write(&mut self, key: &[u8]) {
+        self.0 = u64::from(key[1] / 2) << 55;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl World<OneBucket> {
+    /// A map of which all keys have one bucket, and some an overflow line.
+    pub fn of_one_bucket() -> Arc<Self> {
+        World::of(internal::tiny_wide(), OneBucket::default())
     }
 }
 
