@@ -109,7 +109,9 @@ impl<S> Store<S> {
             }
             Retired::Directory(directory) => {
                 self.pool.uncharge_heap(directory.get().bytes());
-                directory.free(proof);
+                if !cfg!(planted_directory_not_freed) {
+                    directory.free(proof);
+                }
             }
             Retired::Generation(generation) => {
                 let pin = self.pin();
