@@ -137,13 +137,7 @@ impl CMap {
     /// An empty map with default settings. It uses no memory of its own until the first write, and cannot fail.
     #[must_use]
     pub fn new() -> Self {
-        let builder = Builder::new();
-        let pool = process_pool();
-        let tuning = builder.default_tuning(&pool);
-        Self::of(
-            Arc::new(Store::new(RandomState::default(), pool, tuning)),
-            None,
-        )
+        Self::with_defaults(RandomState::default())
     }
 
     /// Settings for a map.
@@ -158,7 +152,23 @@ impl CMap {
     }
 }
 
+/// Whether a value may be so long.
+pub(super) fn check_value(len: usize) -> Result<(), Error> {
+    if len > VALUE_BYTES_MAX {
+        let max = VALUE_BYTES_MAX;
+        return Err(Error::ValueTooLong { len, max });
+    }
+    Ok(())
+}
+
 impl<S> CMap<S> {
+    /// A map with the settings of [`CMap::new`].
+    pub(super) fn with_defaults(hasher: S) -> Self {
+        let pool = process_pool();
+        let tuning = Builder::new().default_tuning(&pool);
+        Self::of(Arc::new(Store::new(hasher, pool, tuning)), None)
+    }
+
     pub(super) fn of(store: Arc<Store<S>>, tender: Option<Tender>) -> Self {
         Self { tender, store }
     }
@@ -374,12 +384,7 @@ impl<S: BuildHasher> CMap<S> {
                 max: KEY_BYTES_MAX,
             });
         }
-        if value_len > VALUE_BYTES_MAX {
-            return Err(Error::ValueTooLong {
-                len: value_len,
-                max: VALUE_BYTES_MAX,
-            });
-        }
+        check_value(value_len)?;
         if self.store.is_foreign() {
             return Err(Error::Forked);
         }

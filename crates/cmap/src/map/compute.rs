@@ -2,9 +2,8 @@
 
 use core::hash::BuildHasher;
 
-use super::cmap::{CMap, Changed, Inserted};
+use super::cmap::{CMap, Changed, Inserted, check_value};
 use super::error::Error;
-use crate::log::VALUE_BYTES_MAX;
 use crate::store::{Expect, Owed, Seen, Wrote};
 
 /// What [`CMap::compute`] is to do with the key that it showed. A value of `Put` is anything that can be seen as bytes.
@@ -25,14 +24,6 @@ pub enum Op<V> {
     Put(V),
     /// Remove the key, if it is there.
     Remove,
-}
-
-fn check_value(len: usize) -> Result<(), Error> {
-    if len > VALUE_BYTES_MAX {
-        let max = VALUE_BYTES_MAX;
-        return Err(Error::ValueTooLong { len, max });
-    }
-    Ok(())
 }
 
 /// What the store's loop asks for: an answer, and what it costs; or another try.

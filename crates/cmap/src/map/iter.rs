@@ -5,12 +5,9 @@ use core::hash::BuildHasher;
 use core::iter::FusedIterator;
 use std::collections::VecDeque;
 
-use super::builder::Builder;
 use super::cmap::CMap;
-use super::pool::process_pool;
 use crate::base::hash::RandomState;
-use crate::base::sync::Arc;
-use crate::store::{Seen, Store};
+use crate::store::Seen;
 
 /// A batch ends at the first boundary of a bucket beyond so many bytes.
 const BATCH_BYTES: usize = 64 << 10;
@@ -225,9 +222,7 @@ impl<K: AsRef<[u8]>, V: AsRef<[u8]>, S: BuildHasher + Default> FromIterator<(K, 
     /// # Panics
     /// Where [`CMap::insert`] would return an error, with the error's text.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let pool = process_pool();
-        let tuning = Builder::new().default_tuning(&pool);
-        let map = Self::of(Arc::new(Store::new(S::default(), pool, tuning)), None);
+        let map = Self::with_defaults(S::default());
         (&map).extend(pairs);
         map
     }

@@ -6,10 +6,9 @@
 
 use core::hash::BuildHasher;
 
-use super::store::Store;
+use super::store::{Store, Unsure};
 use super::write::{Expect, Refusal};
 use crate::index::Glance;
-use crate::log::Log;
 use crate::memory::Pin;
 
 /// Keys whose misses overlap. The memory of today's machines takes about as many at a time from one core.
@@ -32,7 +31,11 @@ impl<S: BuildHasher> Store<S> {
         );
         let mut hits = 0;
         for (n, (key, glance)) in keys.iter().zip(&glances).enumerate() {
-            let value = self.value_at(glance, key.as_ref(), pin);
+            let key = key.as_ref();
+            let value = match self.settle(*glance, key, pin) {
+                Ok(value) => value,
+                Err(Unsure) => self.get_slow(key, pin),
+            };
             hits += usize::from(value.is_some());
             f(n, value);
         }
@@ -129,20 +132,5 @@ impl<S: BuildHasher> Store<S> {
                 home.prefetch(&self.pool);
             }
         }
-    }
-
-    #[inline]
-    fn value_at<'p>(&'p self, glance: &Glance, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
-        match *glance {
-            Glance::Absent => return None,
-            Glance::Likely(at) => {
-                let value = Log::value_if_ordinary(&self.pool, at, key, pin);
-                if value.is_some() {
-                    return value;
-                }
-            }
-            Glance::Unsure => {}
-        }
-        self.get_slow(key, pin)
     }
 }

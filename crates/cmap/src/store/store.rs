@@ -58,7 +58,7 @@ pub(crate) struct Store<S> {
 }
 
 /// A glance did not answer.
-struct Unsure;
+pub(super) struct Unsure;
 
 /// How often what happened, for `stats`.
 #[derive(Default)]
@@ -239,7 +239,18 @@ impl<S: BuildHasher> Store<S> {
         let Some(generation) = self.generation.load(pin) else {
             return Ok(None);
         };
-        match generation.index.glance(&self.pool, pin, hash) {
+        self.settle(generation.index.glance(&self.pool, pin, hash), key, pin)
+    }
+
+    /// What a glance comes to, once the key is compared.
+    #[inline(always)]
+    pub(super) fn settle<'p>(
+        &'p self,
+        glance: Glance,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Result<Option<&'p [u8]>, Unsure> {
+        match glance {
             Glance::Absent => Ok(None),
             Glance::Likely(at) => match Log::value_if_ordinary(&self.pool, at, key, pin) {
                 None => Err(Unsure),
