@@ -75,7 +75,7 @@ impl<T> Limbo<T> {
 
     /// One grace attempt: how many things were freed.
     pub fn attempt(&self) -> usize {
-        let Some((ripe, proof)) = self.0.attempt(domain(), |_| false) else {
+        let Some((ripe, proof)) = self.0.attempt(domain(), usize::MAX, |_| false) else {
             return 0;
         };
         ripe.into_iter()

@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::epoch::{Domain, Quiesced, Tag};
 use crate::base::sync::{AtomicBool, AtomicUsize, Instant, Mutex, Ordering};
 
-/// How many things one grace attempt hands out at most, and after how many bytes it stops: the caller pays for giving their
-/// memory back.
+/// How many things one grace attempt hands out at most, and after how many bytes it stops as a rule: the caller pays for
+/// giving their memory back.
 pub(crate) const RIPE_MAX: usize = 32;
-const RIPE_BYTES: usize = 256 << 10;
+pub(crate) const RIPE_BYTES: usize = 256 << 10;
 
 /// The heap could not give `bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,12 +120,14 @@ impl<G> Limbo<G> {
         self.state.lock().met.map(|(_, since)| since.elapsed())
     }
 
-    /// One grace attempt: at most [`RIPE_MAX`] things that no pin sees, and the proof. `None` if another thread is at it.
+    /// One grace attempt: things that no pin sees, at most [`RIPE_MAX`] of them and up to the one that makes it `most` bytes;
+    /// and the proof. `None` if another thread is at it.
     ///
     /// `hold` says of a thing that it and all later ones must stay for now.
     pub(crate) fn attempt(
         &self,
         domain: &Domain,
+        most: usize,
         mut hold: impl FnMut(&G) -> bool,
     ) -> Option<(Ripe<G>, Quiesced)> {
         let mut state = self.state.try_lock()?;
@@ -150,7 +152,7 @@ impl<G> Limbo<G> {
         let oldest = domain.oldest_pin(self.tag);
         let mut bytes = 0;
         for place in &mut ripe {
-            if bytes >= RIPE_BYTES {
+            if bytes >= most {
                 break;
             }
             let Some(front) = state.waiting.front() else {
@@ -208,13 +210,17 @@ mod tests {
         limbo.promise(2).expect("memory");
         let pin = domain().pin(tag);
         limbo.retire("a", 10);
-        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        let (ripe, _) = limbo
+            .attempt(domain(), RIPE_BYTES, |_| false)
+            .expect("alone");
         assert!(ripe.iter().all(Option::is_none));
         assert!(limbo.oldest_pin_age().is_some());
         limbo.retire("b", 5);
         assert_eq!((limbo.bytes(), limbo.fresh_bytes()), (15, 5));
         drop(pin);
-        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        let (ripe, _) = limbo
+            .attempt(domain(), RIPE_BYTES, |_| false)
+            .expect("alone");
         assert_eq!(
             ripe.iter().flatten().copied().collect::<Vec<_>>(),
             ["a", "b"]
@@ -229,13 +235,17 @@ mod tests {
         let limbo = Limbo::new(tag);
         limbo.promise(2).expect("memory");
         limbo.retire("old", 1);
-        let _ = limbo.attempt(domain(), |_| false);
+        let _ = limbo.attempt(domain(), RIPE_BYTES, |_| false);
         let pin = domain().pin(tag);
         limbo.retire("new", 1);
-        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        let (ripe, _) = limbo
+            .attempt(domain(), RIPE_BYTES, |_| false)
+            .expect("alone");
         assert!(ripe[0].is_none());
         drop(pin);
-        let (ripe, _) = limbo.attempt(domain(), |_| false).expect("alone");
+        let (ripe, _) = limbo
+            .attempt(domain(), RIPE_BYTES, |_| false)
+            .expect("alone");
         assert_eq!(ripe[0], Some("new"));
     }
 }

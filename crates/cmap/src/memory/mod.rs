@@ -23,7 +23,7 @@ pub(crate) use chunk::{ChunkState, Line};
 pub(crate) use epoch::leave;
 pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
 pub(crate) use hold::{Hold, Holder};
-pub(crate) use limbo::{Limbo, NoHeap};
+pub(crate) use limbo::{Limbo, NoHeap, RIPE_BYTES};
 pub(crate) use location::{ChunkId, GRANULE, Location};
 pub(crate) use pool::Pool;
 pub(crate) use request::{BlockClass, Config, Refused, Side, Who};

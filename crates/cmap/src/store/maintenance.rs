@@ -12,12 +12,14 @@ use super::store::Store;
 use super::write::Refusal;
 use crate::base::sync::{Arc, Ordering, rest};
 use crate::log::{Throw, Victims};
-use crate::memory::{Pin, Quiesced, Refused, Unlinked, domain};
+use crate::memory::{Pin, Quiesced, RIPE_BYTES, Refused, Unlinked, domain};
 
 /// Chunks, or extents, or eight times as many tables, of a replaced generation that one call gives back.
 const AT_ONCE: usize = 4;
 /// Retired bytes after which a grace attempt is due: some thirty tables, or any chunk.
 const LIMBO_BYTES: usize = 256 << 10;
+/// What a call gives back at most, as a multiple of what it owes: some calls can give nothing back, for a pin.
+const RECLAIM_OWED: usize = 4;
 /// Rounds of making room under a limit before a call is refused.
 const RELIEF_ROUNDS: usize = 16;
 /// How often, and for how long, a call that would be refused lets others finish what they are at. A pin that has been met for
@@ -66,31 +68,36 @@ pub(crate) struct Figures {
 impl<S> Store<S> {
     /// Gives back what one grace attempt hands out, or a part of a replaced generation. `true` if anything was.
     pub(crate) fn reclaim(&self) -> bool {
-        // Held throughout: one generation is taken apart at a time, by one thread.
-        let Some(mut leftover) = self.leftover.try_lock() else {
-            return false;
-        };
-        if leftover.is_some() {
-            self.take_apart(&mut leftover);
+        self.reclaim_most(RIPE_BYTES)
+    }
+
+    /// As [`Store::reclaim`], where the attempt hands out `most` bytes.
+    fn reclaim_most(&self, most: usize) -> bool {
+        // One generation is taken apart at a time, by one thread; others go on with what is not one.
+        let mut leftover = self.leftover.try_lock();
+        if let Some(leftover) = leftover.as_mut().filter(|leftover| leftover.is_some()) {
+            self.take_apart(leftover);
             return true;
         }
-        let mut is_taken = false;
+        let mut may_take = leftover.is_some();
         let hold = |retired: &Retired| {
-            let is_generation = matches!(retired, Retired::Generation(_));
-            let held = is_generation && is_taken;
-            is_taken |= is_generation;
-            held
+            matches!(retired, Retired::Generation(_)) && !core::mem::take(&mut may_take)
         };
-        let Some((ripe, proof)) = self.limbo.attempt(domain(), hold) else {
+        let Some((mut ripe, proof)) = self.limbo.attempt(domain(), most, hold) else {
             return false;
         };
-        let mut any = false;
-        for retired in ripe.into_iter().flatten() {
-            any = true;
-            match retired {
-                Retired::Generation(generation) => *leftover = Some(generation),
-                other => self.give(other, &proof),
+        let any = ripe[0].is_some();
+        if let Some(mut leftover) = leftover {
+            let is_generation = |retired: &mut Retired| matches!(retired, Retired::Generation(_));
+            let taken = ripe
+                .iter_mut()
+                .find_map(|place| place.take_if(is_generation));
+            if let Some(Retired::Generation(generation)) = taken {
+                *leftover = Some(generation);
             }
+        }
+        for retired in ripe.into_iter().flatten() {
+            self.give(retired, &proof);
         }
         any
     }
@@ -200,7 +207,9 @@ impl<S: BuildHasher> Store<S> {
         let is_due = self.limbo.has_more()
             || fresh > 0 && fresh >= self.limbo_threshold()
             || waiting > 0 && fresh == 0 && throw.is_one_in(64);
-        if (is_due || self.leftover_waits()) && self.reclaim() {
+        // Large values are given back no slower than they are replaced.
+        let most = RIPE_BYTES.max(owed.saturating_mul(RECLAIM_OWED));
+        if (is_due || self.leftover_waits()) && self.reclaim_most(most) {
             return;
         }
         let pin = self.pin();

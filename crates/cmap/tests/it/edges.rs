@@ -301,6 +301,27 @@ fn drop_and_clear_give_memory_back() {
     });
 }
 
+#[test]
+fn large_values_are_given_back_faster_than_they_are_removed() {
+    alone(
+        "edges::large_values_are_given_back_faster_than_they_are_removed",
+        || {
+            let map = CMap::new();
+            let value = vec![7; 200_000];
+            for n in 0..200_u64 {
+                map.insert(&key_bytes(n), &value).unwrap();
+            }
+            let pinned = map.pin();
+            assert!((0..140).all(|n| map.remove(&key_bytes(n))));
+            assert!(map.memory().retired >= 140 * value.len());
+            drop(pinned);
+            assert!((140..190).all(|n| map.remove(&key_bytes(n))));
+            assert_eq!(map.memory().retired, 0);
+            assert_sound(&map);
+        },
+    );
+}
+
 fn pool_of(keep_free: usize) -> ChunkPool {
     let config = PoolConfig {
         chunk_bytes: 256 * KIB,
