@@ -347,13 +347,16 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// ```
     pub fn take(&self, key: &K::Borrowed) -> Result<Option<V>, DecodeError> {
         let mut taken = None;
-        self.bytes.remove_if(K::encode(key).as_ref(), |value| {
+        let is_removed = self.bytes.remove_if(K::encode(key).as_ref(), |value| {
             let value = C::decode(value);
             let is_one = value.is_ok();
             taken = Some(value);
             is_one
         });
-        taken.transpose()
+        // Another caller may have taken what we looked at.
+        taken
+            .filter(|taken| is_removed || taken.is_err())
+            .transpose()
     }
 
     /// Removes everything. See [`CMap::clear`].

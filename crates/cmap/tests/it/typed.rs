@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Random numbers of few bits as often as of many.
 fn any_bits(random: &mut fastrand::Rng) -> u64 {
@@ -363,4 +364,34 @@ fn a_map_says_how_many_and_never_what() {
         .collect();
     let told = format!("{map:?} {:?}", map.iter());
     assert_eq!(told, "Map(CMap { len: 1, .. }) Iter(..)");
+}
+
+#[test]
+fn one_of_many_takes_a_value() {
+    const THREADS: usize = 4;
+    let map: Map<u64, u64> = Map::new();
+    let barrier = Barrier::new(THREADS);
+    let taken = AtomicUsize::new(0);
+    let rounds = scaled(200_000) as u64;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (map, barrier, taken) = (&map, &barrier, &taken);
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    if thread == 0 {
+                        map.insert(&round, &round).unwrap();
+                    }
+                    barrier.wait();
+                    let value = if thread == THREADS - 1 {
+                        map.remove(&round).then_some(round)
+                    } else {
+                        map.take(&round).unwrap()
+                    };
+                    assert!(value.is_none_or(|value| value == round));
+                    taken.fetch_add(usize::from(value.is_some()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(taken.into_inner() as u64, rounds);
 }
