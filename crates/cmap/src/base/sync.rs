@@ -210,9 +210,9 @@ pub(crate) fn rest(time: std::time::Duration) {
 /// Threads of our own.
 pub(crate) mod thread {
     #[cfg(cmap_shuttle)]
-    pub(crate) use shuttle::thread::{Builder, JoinHandle};
+    pub(crate) use shuttle::thread::{Builder, JoinHandle, current};
     #[cfg(not(cmap_shuttle))]
-    pub(crate) use std::thread::{Builder, JoinHandle, park_timeout};
+    pub(crate) use std::thread::{Builder, JoinHandle, current, park_timeout};
 
     /// shuttle does not model time: its own waits to be woken for ever.
     #[cfg(cmap_shuttle)]

@@ -80,7 +80,10 @@ impl<T> Limbo<T> {
         };
         ripe.into_iter()
             .flatten()
-            .map(|garbage| garbage.free(&proof))
+            .map(|(garbage, bytes)| {
+                garbage.free(&proof);
+                self.0.given(bytes);
+            })
             .count()
     }
 

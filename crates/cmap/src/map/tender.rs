@@ -54,8 +54,11 @@ impl Drop for Tender {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // In a forked child the thread does not exist: the map is forgotten before this runs.
-            let _ = thread.join();
+            // Foreign code that the thread runs may have the last hold of the map. In a forked child the thread does not exist:
+            // the map is forgotten before this runs.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -48,8 +48,8 @@ pub(crate) struct Limbo<G> {
     more: AtomicBool,
 }
 
-/// What one attempt hands out.
-pub(crate) type Ripe<G> = [Option<G>; RIPE_MAX];
+/// What one attempt hands out, each thing with its bytes, for [`Limbo::given`].
+pub(crate) type Ripe<G> = [Option<(G, usize)>; RIPE_MAX];
 
 impl<G> Limbo<G> {
     pub(crate) fn new(tag: Tag) -> Self {
@@ -100,7 +100,7 @@ impl<G> Limbo<G> {
         self.fresh.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, or were handed out and are still being given back.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -167,9 +167,8 @@ impl<G> Limbo<G> {
                 break;
             }
             if let Some(thing) = state.waiting.pop_front() {
-                self.bytes.fetch_sub(thing.bytes, Ordering::Relaxed);
                 bytes += thing.bytes;
-                *place = Some(thing.garbage);
+                *place = Some((thing.garbage, thing.bytes));
             }
         }
         let is_blocked = state
@@ -185,6 +184,12 @@ impl<G> Limbo<G> {
             _ => None,
         };
         Some((ripe, Quiesced::assert()))
+    }
+
+    /// A thing of `bytes` that was handed out was given back.
+    pub(crate) fn given(&self, bytes: usize) {
+        // Relaxed: as in `retire`.
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Everything that waits, for the owner of the map by `&mut`: no pin on it can be left.
@@ -223,9 +228,11 @@ mod tests {
             .expect("alone");
         assert_eq!(
             ripe.iter().flatten().copied().collect::<Vec<_>>(),
-            ["a", "b"]
+            [("a", 10), ("b", 5)]
         );
-        assert_eq!((limbo.bytes(), limbo.fresh_bytes()), (0, 0));
+        assert_eq!((limbo.bytes(), limbo.fresh_bytes()), (15, 0));
+        limbo.given(15);
+        assert_eq!(limbo.bytes(), 0);
         assert!(limbo.oldest_pin_age().is_none());
     }
 
@@ -246,6 +253,6 @@ mod tests {
         let (ripe, _) = limbo
             .attempt(domain(), RIPE_BYTES, |_| false)
             .expect("alone");
-        assert_eq!(ripe[0], Some("new"));
+        assert_eq!(ripe[0], Some(("new", 1)));
     }
 }

@@ -88,16 +88,18 @@ impl<S> Store<S> {
         };
         let any = ripe[0].is_some();
         if let Some(mut leftover) = leftover {
-            let is_generation = |retired: &mut Retired| matches!(retired, Retired::Generation(_));
-            let taken = ripe
-                .iter_mut()
-                .find_map(|place| place.take_if(is_generation));
-            if let Some(Retired::Generation(generation)) = taken {
+            let is_generation =
+                |ripe: &mut (Retired, usize)| matches!(ripe.0, Retired::Generation(_));
+            let mut places = ripe.iter_mut();
+            let taken = places.find_map(|place| place.take_if(is_generation));
+            if let Some((Retired::Generation(generation), bytes)) = taken {
                 *leftover = Some(generation);
+                self.limbo.given(bytes);
             }
         }
-        for retired in ripe.into_iter().flatten() {
+        for (retired, bytes) in ripe.into_iter().flatten() {
             self.give(retired, &proof);
+            self.limbo.given(bytes);
         }
         any
     }
@@ -308,7 +310,8 @@ impl<S: BuildHasher> Store<S> {
             self.dead_bytes(generation).1.saturating_sub(open)
         });
         drop(pin);
-        let mut is_blocked = self.limbo.bytes() > 0;
+        let is_apart = || self.leftover.try_lock().is_some_and(|left| left.is_none());
+        let mut is_blocked = self.limbo.bytes() > 0 || !is_apart();
         // Where it gained nothing the last time, it waits for more to be dead.
         if dead >= chunk.max(self.futile.load(Ordering::Relaxed)) {
             let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
