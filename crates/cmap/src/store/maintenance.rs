@@ -79,7 +79,7 @@ impl<S> Store<S> {
             self.take_apart(leftover);
             return true;
         }
-        let mut may_take = leftover.is_some();
+        let mut may_take = leftover.is_some() || cfg!(planted_two_take_apart);
         let hold = |retired: &Retired| {
             matches!(retired, Retired::Generation(_)) && !core::mem::take(&mut may_take)
         };
@@ -87,6 +87,9 @@ impl<S> Store<S> {
             return false;
         };
         let any = ripe[0].is_some();
+        if cfg!(planted_two_take_apart) {
+            leftover = leftover.or_else(|| Some(self.leftover.lock()));
+        }
         if let Some(mut leftover) = leftover {
             let is_generation =
                 |ripe: &mut (Retired, usize)| matches!(ripe.0, Retired::Generation(_));

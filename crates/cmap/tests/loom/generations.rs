@@ -47,6 +47,60 @@ fn first_puts_of_an_empty_map_against_each_other() {
     });
 }
 
+/// Two cleared generations wait, and a table; two threads give back. Each generation is taken apart by one of them, to its end,
+/// and what is not one by either.
+#[test]
+fn two_threads_take_two_generations_apart() {
+    check("two_threads_take_two_generations_apart", || {
+        let map = Map::new();
+        let pin = map.pin();
+        for value in 1..=2 {
+            map.put(KEY, value);
+            map.clear();
+        }
+        drop(pin);
+        map.put(KEY, 3);
+        let map = Arc::new(map);
+        let other = map.clone();
+        let other = spawn(move || {
+            other.reclaim();
+            other.reclaim();
+        });
+        assert!(map.rebuild(KEY), "nobody else replaces it");
+        map.reclaim();
+        map.reclaim();
+        join(other);
+        assert_eq!(map.read(KEY), Some(3));
+        // A chunk with the entry, one with its table; nothing is left of the others.
+        let checked = map.check();
+        assert_eq!((checked.entries, checked.chunks_in_use), (1, 2));
+    });
+}
+
+/// Two threads give back what one of them cleared, and one looks: what that one sees stays while it is pinned.
+#[test]
+fn clear_and_reclaim_against_reclaim_and_get() {
+    check("clear_and_reclaim_against_reclaim_and_get", || {
+        let map = Map::new();
+        map.put(KEY, 1);
+        let map = Arc::new(map);
+        let (other, reader) = (map.clone(), map.clone());
+        let other = spawn(move || {
+            other.reclaim();
+        });
+        let reader = spawn(move || {
+            let pin = reader.pin();
+            let seen = reader.get(KEY, &pin);
+            assert!(seen.is_none_or(|value| value == [1]), "{seen:?}");
+        });
+        map.clear();
+        map.reclaim();
+        join(other);
+        join(reader);
+        assert_eq!(map.check().chunks_in_use, 0, "of a generation that is gone");
+    });
+}
+
 /// The last of two owners drops the map, whoever that is, after the other's last look.
 #[test]
 fn drop_of_the_map_against_the_last_pin() {
