@@ -173,10 +173,11 @@ impl Log {
         const HEADER_BYTES: usize = entry::ORDINARY_HEADER_BYTES;
         let start = pool.arena().short(at, GRANULE, pin)?;
         let value_len = entry::ordinary(start, key.len())?;
-        let planted = usize::from(cfg!(planted_entry_end));
-        let all = pool
-            .arena()
-            .short(at, HEADER_BYTES + key.len() + value_len + planted, pin)?;
+        let len = HEADER_BYTES + key.len() + value_len;
+        let all = pool.arena().short(at, len, pin)?;
+        if cfg!(planted_entry_end) {
+            core::hint::black_box(pool.arena().short(at, len + 1, pin)?.last().copied());
+        }
         let (own, value) = all[HEADER_BYTES..].split_at(key.len());
         entry::same(own, key).then_some(value)
     }
