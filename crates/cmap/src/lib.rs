@@ -29,7 +29,7 @@
 //!   is locked.
 //! - No public object holds a lock, and no call waits for a pin: a pin only delays the return of memory.
 //! - An error changes nothing. Reads cannot fail, and a remove needs no memory.
-//! - With [`Builder::max_bytes`], the map's memory stays below that limit plus 1 MiB; see there.
+//! - With [`Builder::max_bytes`], resident memory stays below that limit plus 1 MiB and a hundredth of the index; see there.
 //!
 //! # What it does not promise
 //! It is not for values that are changed in place, for iteration in key order, for use in signal handlers, or for sharing

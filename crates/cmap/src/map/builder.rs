@@ -76,8 +76,11 @@ impl Builder {
 
 impl<S> Builder<S> {
     /// Limits the map's memory to `bytes`, at least 16 MiB: chunks, large entries, tables and directories, free chunks of
-    /// its own pool included. Resident memory stays below that plus 1 MiB and a hundredth of the index (bookkeeping on the
-    /// heap: about 80 bytes for a table, a chunk or a large entry, which matters beyond a gigabyte).
+    /// its own pool included. Resident memory stays below that plus 1 MiB and a hundredth of the index. Those are for
+    /// bookkeeping on the heap: up to 80 bytes for a table or an entry above 64 KiB, some 180 for a chunk. (Of such entries
+    /// the 1 MiB covers ten thousand; each more may add its 80 bytes.)
+    ///
+    /// The map's chunks are between a 128th and a 64th of the limit, and at most 2 MiB.
     ///
     /// A write that does not fit compacts first, and then returns [`Error::Full`]. Unless [`Builder::pool`] is given, the
     /// map gets a pool of its own. With one, the limit is the pool's: set it there.
@@ -154,6 +157,16 @@ impl<S> Builder<S> {
     }
 
     /// Takes the map's memory from `pool`, which other maps may share. See [`PoolConfig`].
+    ///
+    /// ```
+    /// use cmap::{CMap, ChunkPool, PoolConfig};
+    /// let pool = ChunkPool::new(PoolConfig { max_bytes: Some(256 << 20), ..PoolConfig::default() })?;
+    /// let users = CMap::builder().pool(&pool).build()?;
+    /// let pages = CMap::builder().pool(&pool).build()?; // both together keep to the limit
+    /// # users.insert(b"k", b"v")?;
+    /// # pages.insert(b"k", b"v")?;
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn pool(mut self, pool: &ChunkPool) -> Self {
         self.pool = Some(pool.clone());
         self
@@ -172,6 +185,13 @@ impl<S> Builder<S> {
     }
 
     /// Who compacts: see [`Maintenance`].
+    ///
+    /// ```
+    /// use cmap::{CMap, Maintenance};
+    /// let map = CMap::builder().maintenance(Maintenance::Thread).build()?; // a thread of its own, not the writers
+    /// map.insert(b"k", b"v")?;
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
         self.maintenance = maintenance;
         self
