@@ -19,6 +19,13 @@ const FORKED: &str =
     "this map was made before the process was forked; in the child it can only be read";
 
 /// What [`CMap::insert`] did.
+///
+/// ```
+/// use cmap::{CMap, Inserted};
+/// let seen = CMap::new();
+/// let fresh = |word: &str| seen.insert(word.as_bytes(), b"") == Ok(Inserted::New);
+/// assert_eq!(["a", "b", "a"].map(fresh), [true, true, false]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inserted {
     /// The key was not in the map.
@@ -28,6 +35,16 @@ pub enum Inserted {
 }
 
 /// What a conditional write did.
+///
+/// ```
+/// use cmap::{CMap, Changed};
+/// let map = CMap::new();
+/// assert_eq!(map.replace(b"k", b"1")?, Changed::Nothing); // it was absent
+/// assert_eq!(map.insert_if_absent(b"k", b"1")?, Changed::Inserted);
+/// assert_eq!(map.compare_and_swap(b"k", Some(b"1"), Some(b"2"))?, Changed::Replaced);
+/// assert_eq!(map.compare_and_swap(b"k", Some(b"2"), None)?, Changed::Removed);
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Changed {
     /// The key was absent and is now there.
@@ -41,6 +58,14 @@ pub enum Changed {
 }
 
 /// How much [`CMap::compact`] may do.
+///
+/// ```
+/// use cmap::{Budget, CMap};
+/// use std::time::Duration;
+/// let map = CMap::new();
+/// let whenever_idle = Budget::time(Duration::from_millis(2));
+/// map.compact(whenever_idle);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Budget(Until);
 
@@ -86,6 +111,18 @@ impl Budget {
 }
 
 /// What [`CMap::compact`] did.
+///
+/// ```
+/// use cmap::{Budget, CMap, Maintenance};
+/// let map = CMap::builder().maintenance(Maintenance::Manual).build()?;
+/// for n in 0..100_000u32 {
+///     map.insert(&n.to_be_bytes(), &[7; 100])?;
+/// }
+/// map.retain(|key, _| key[3] % 4 == 0); // three in four are dead
+/// let compacted = map.compact(Budget::all());
+/// assert!(compacted.done && compacted.moved > 0 && compacted.freed > 0);
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -102,6 +139,14 @@ pub struct Compacted {
 ///
 /// Share it by reference or in an `Arc`. Keys have 0 to 65 535 bytes, values 0 to 4 GiB − 1.
 ///
+/// ```
+/// use std::{sync::Arc, thread};
+/// let map = Arc::new(cmap::CMap::new());
+/// let other = map.clone();
+/// thread::spawn(move || other.insert(b"from", b"a thread")).join().unwrap()?;
+/// assert_eq!(map.get(b"from"), Some(b"a thread".to_vec()));
+/// # Ok::<(), cmap::Error>(())
+/// ```
 /// A value that [`CMap::get_with`] shows cannot be kept, and what is not `Send` stays out of other threads' closures:
 /// ```compile_fail,E0521
 /// let map = cmap::CMap::new();
@@ -135,6 +180,11 @@ impl<S: BuildHasher> core::fmt::Debug for CMap<S> {
 
 impl CMap {
     /// An empty map with default settings. It uses no memory of its own until the first write, and cannot fail.
+    ///
+    /// ```
+    /// let map = cmap::CMap::new();
+    /// assert!(map.is_empty() && map.memory().live == 0);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with_defaults(RandomState::default())

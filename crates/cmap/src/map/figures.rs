@@ -36,6 +36,13 @@ pub struct Memory {
 
 impl Memory {
     /// The sum of all fields.
+    ///
+    /// ```
+    /// let map: cmap::CMap = (0..1_000u32).map(|n| (n.to_be_bytes(), [7; 100])).collect();
+    /// let memory = map.memory();
+    /// assert_eq!(memory.live, 1_000 * 108); // of each entry 3 bytes of header and 1 of rounding
+    /// assert!(memory.total() > memory.live + memory.index);
+    /// ```
     #[must_use]
     pub fn total(&self) -> usize {
         self.live + self.dead + self.padding + self.index + self.pool + self.retired + self.held

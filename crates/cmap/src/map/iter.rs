@@ -47,6 +47,11 @@ impl<'m, T, S: BuildHasher> Batches<'m, T, S> {
 
 /// Copies of all entries. From [`CMap::iter`].
 ///
+/// ```
+/// let map: cmap::CMap = [("a", "1"), ("b", "22")].into_iter().collect();
+/// let longest: Option<(Vec<u8>, Vec<u8>)> = map.iter().max_by_key(|(_, value)| value.len());
+/// assert_eq!(longest, Some((b"b".to_vec(), b"22".to_vec())));
+/// ```
 /// ```compile_fail,E0597
 /// let iter = {
 ///     let map = cmap::CMap::new();
@@ -57,11 +62,23 @@ impl<'m, T, S: BuildHasher> Batches<'m, T, S> {
 pub struct Iter<'m, S = RandomState>(Batches<'m, (Vec<u8>, Vec<u8>), S>);
 
 /// Copies of all keys. From [`CMap::keys`].
+///
+/// ```
+/// let map: cmap::CMap = [("b", "1"), ("a", "2")].into_iter().collect();
+/// let mut keys: Vec<Vec<u8>> = map.keys().collect();
+/// keys.sort(); // they come in no useful order
+/// assert_eq!(keys, [b"a", b"b"]);
+/// ```
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct Keys<'m, S = RandomState>(Batches<'m, Vec<u8>, S>);
 
 /// Takes entries out of a map. From [`CMap::drain`]. What it has not yielded when it is dropped stays in the map.
 ///
+/// ```
+/// let queue: cmap::CMap = [("1", "a"), ("2", "b"), ("3", "c")].into_iter().collect();
+/// assert_eq!(queue.drain().take(2).count(), 2);
+/// assert_eq!(queue.len(), 1);
+/// ```
 /// ```compile_fail,E0597
 /// let drain = {
 ///     let map = cmap::CMap::new();

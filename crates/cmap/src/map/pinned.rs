@@ -13,6 +13,15 @@ use crate::store::{GROUP, Store};
 /// What it has shown stays as it was until it is dropped or [`repin`](Pinned::repin)ned. Until then, memory that was
 /// unlinked after it was made cannot be used again: keep it for a batch, not for minutes.
 ///
+/// ```
+/// let map = cmap::CMap::new();
+/// map.insert(b"k", b"old")?;
+/// let pinned = map.pin();
+/// let old = pinned.get(b"k");
+/// map.insert(b"k", b"new")?;
+/// assert_eq!((old, pinned.get(b"k")), (Some(&b"old"[..]), Some(&b"new"[..])));
+/// # Ok::<(), cmap::Error>(())
+/// ```
 /// ```compile_fail,E0597
 /// let map = cmap::CMap::new();
 /// let value = {

@@ -101,6 +101,16 @@ impl PoolConfig {
 }
 
 /// Bytes of a [`ChunkPool`], of all its maps together. From [`ChunkPool::usage`].
+///
+/// ```
+/// use cmap::{CMap, ChunkPool, PoolConfig};
+/// let pool = ChunkPool::new(PoolConfig { keep_free: Some(0), ..PoolConfig::default() })?;
+/// let map = CMap::builder().pool(&pool).build()?;
+/// map.insert(b"k", b"v")?;
+/// let usage = pool.usage();
+/// assert!(usage.in_use > 0 && usage.free == 0 && usage.reserved > usage.in_use);
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -116,6 +126,15 @@ pub struct PoolUsage {
 /// A reserved range of addresses from which maps take their memory. Cloning it shares it.
 ///
 /// Maps that are given no pool share one of the process, or have one of their own if they have a limit.
+///
+/// ```
+/// use cmap::{CMap, ChunkPool, Error, PoolConfig};
+/// let pool = ChunkPool::new(PoolConfig { max_bytes: Some(32 << 20), ..PoolConfig::default() })?;
+/// let (a, b) = (CMap::builder().pool(&pool).build()?, CMap::builder().pool(&pool).build()?);
+/// a.insert(b"large", &vec![1; 20 << 20])?;
+/// assert!(matches!(b.insert(b"large", &vec![2; 20 << 20]), Err(Error::Full { .. }))); // one limit for both
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ChunkPool(pub(super) Arc<Pool>);
 
@@ -175,6 +194,14 @@ impl ChunkPool {
 
     /// Gives free memory back to the system, preallocated memory too. Returns how many bytes of chunks went. Maps of the pool may
     /// be in use meanwhile. In a forked child, of a pool that was made before the fork, it does nothing.
+    ///
+    /// ```
+    /// use cmap::{ChunkPool, PoolConfig};
+    /// let pool = ChunkPool::new(PoolConfig::default())?;
+    /// pool.preallocate(8 << 20)?; // for a busy hour that did not come
+    /// assert_eq!((pool.trim(), pool.trim()), (8 << 20, 0));
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     pub fn trim(&self) -> usize {
         if self.0.is_foreign() {
             0
@@ -184,6 +211,17 @@ impl ChunkPool {
     }
 
     /// Bytes in use, free, and reserved, now. In a forked child, of a pool that was made before the fork, zeros.
+    ///
+    /// ```
+    /// use cmap::{CMap, ChunkPool, PoolConfig};
+    /// let pool = ChunkPool::new(PoolConfig::default())?;
+    /// let map = CMap::builder().pool(&pool).build()?;
+    /// map.insert(b"k", b"v")?;
+    /// assert!(pool.usage().in_use > 0);
+    /// drop(map);
+    /// assert_eq!(pool.usage().in_use, 0);
+    /// # Ok::<(), cmap::Error>(())
+    /// ```
     #[must_use]
     pub fn usage(&self) -> PoolUsage {
         if self.0.is_foreign() {

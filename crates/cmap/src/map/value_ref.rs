@@ -9,9 +9,21 @@ use crate::store::Kept;
 /// A value that stays as it was, for as long as it is kept: past its key's replacement, `clear`, and the map's end; on any
 /// thread. From [`CMap::get_ref`]. Cloning it is cheap.
 ///
-/// A value of at most 4 KiB is a copy. A larger one lies where the map has it and keeps its chunk (2 MiB, unless
-/// [`PoolConfig`](crate::PoolConfig) says otherwise) or, above 64 KiB, its own pages from being used again. What is kept so
-/// counts to the map's limit, and shows as [`Memory::held`](crate::Memory::held) once nothing else needs it.
+/// A value of at most 4 KiB is a copy. A larger one lies where the map has it and keeps that from being used again: a whole
+/// chunk (2 MiB, or what [`PoolConfig::chunk_bytes`](crate::PoolConfig::chunk_bytes) or
+/// [`Builder::max_bytes`](crate::Builder::max_bytes) say), or pages of its own, if its entry is above 64 KiB or a quarter of a
+/// chunk. What is kept so counts to the map's limit, and shows as [`Memory::held`](crate::Memory::held) once nothing else
+/// needs it.
+///
+/// ```
+/// use cmap::{CMap, ValueRef};
+/// let map = CMap::new();
+/// map.insert(b"page", &[7; 10_000])?;
+/// let page: ValueRef = map.get_ref(b"page").expect("just inserted");
+/// map.insert(b"page", b"another")?;
+/// assert_eq!(page.len(), 10_000); // what it was
+/// # Ok::<(), cmap::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ValueRef(Kept);
 

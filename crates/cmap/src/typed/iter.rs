@@ -13,6 +13,18 @@ use crate::base::hash::RandomState;
 use crate::map;
 
 /// All entries, owned. From [`Map::iter`].
+///
+/// ```
+/// use cmap::typed::{DecodeError, Map};
+/// let ages: Map<String, u64> = [("ada".to_string(), 36), ("bob".to_string(), 41)].into_iter().collect();
+/// let mut sum = 0;
+/// for entry in &ages {
+///     let (_name, age) = entry?;
+///     sum += age;
+/// }
+/// assert_eq!(sum, 77);
+/// # Ok::<(), DecodeError>(())
+/// ```
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct Iter<'m, K, V, C = Plain, S = RandomState> {
     bytes: map::Iter<'m, S>,

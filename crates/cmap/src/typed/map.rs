@@ -171,12 +171,25 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     }
 
     /// How many entries there are. See [`CMap::len`].
+    ///
+    /// ```
+    /// let map: cmap::typed::Map<u32, u64> = [(1, 10), (2, 20), (1, 30)].into_iter().collect();
+    /// assert_eq!(map.len(), 2);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether there are none. See [`CMap::len`].
+    ///
+    /// ```
+    /// let map: cmap::typed::Map<String, u64> = cmap::typed::Map::new();
+    /// assert!(map.is_empty());
+    /// map.insert("", &0)?;
+    /// assert!(!map.is_empty());
+    /// # Ok::<(), cmap::typed::Error>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
