@@ -1,5 +1,6 @@
-//! The house rules that no compiler knows, held against every source file: the floors, where `unsafe`, atomics and system calls
-//! may stand, and what must be commented. Each rule is first held against a snippet that breaks it.
+//! The house rules that no compiler knows, held against the sources of the library: the floors, where `unsafe`, atomics and
+//! system calls may stand, and what must be commented. Headings and lengths are asked of its tests and examples too, and of
+//! CONTRIBUTING.md that the tests exist that it names. Each rule is also held against a snippet that breaks it.
 
 #[path = "tidy/rules.rs"]
 mod rules;
