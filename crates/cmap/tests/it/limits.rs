@@ -365,7 +365,7 @@ fn large_values_replaced_by_two_threads() {
             let (map, value) = (&map, &value);
             scope.spawn(move || {
                 for n in 0..rounds {
-                    let key = key_bytes(thread << 32 | n % 12);
+                    let key = key_bytes(thread * 100 + n % 12);
                     if n % 3 == 0 {
                         map.remove(&key);
                     }
