@@ -50,7 +50,8 @@
 //! | `tracing` | events of what happens inside a map |
 //!
 //! The events have the target `cmap` and come from the thread that does the work, under no lock. A listener may call the map;
-//! it holds up the call in which it is told.
+//! it holds up the call in which it is told, and what it does there may be told to it before it is done: it must hold no lock
+//! of its own that it takes in telling.
 //!
 //! | event | level | fields |
 //! |---|---|---|

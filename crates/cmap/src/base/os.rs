@@ -204,7 +204,15 @@ fn discard(at: *mut libc::c_void, len: usize) -> bool {
             0,
         )
     };
-    fresh == at
+    if fresh == at {
+        return true;
+    }
+    // What is refused as invalid is refused before anything is done. After any other failure the pages may be gone, and what
+    // somebody else maps there next is not ours to write to.
+    if io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
+        std::process::abort();
+    }
+    false
 }
 
 fn sysconf(name: libc::c_int, fallback: usize) -> usize {

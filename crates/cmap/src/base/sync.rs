@@ -37,7 +37,8 @@ pub(crate) use loom::sync::{
     },
 };
 
-/// A mutex without poisoning: nothing that it protects is left half-changed by a panic, because no foreign code runs under it.
+/// A mutex without poisoning: nothing that it protects is left half-changed by a panic. The only foreign code that runs under one
+/// is the hasher, under the walk's, where a panic skips some entries until the next walk.
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
 impl<T> Mutex<T> {

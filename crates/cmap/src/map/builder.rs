@@ -321,7 +321,7 @@ impl<S: BuildHasher + Send + Sync + 'static> Builder<S> {
 /// A pool in which everything rare is frequent, for tests.
 fn tiny_pool(geometry: Geometry, max_bytes: Option<usize>) -> Config {
     Config {
-        chunk_bytes: 4096,
+        chunk_bytes: os::page_size().max(4096),
         block_bytes: [geometry.half.bytes(), geometry.top.bytes()],
         entry_bytes_max: 512,
         max_bytes,

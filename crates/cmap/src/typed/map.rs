@@ -322,11 +322,20 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
             return Ok(value);
         }
         let made = f();
-        let bytes = C::encode(made.borrow())?;
-        let stored = self
-            .bytes
-            .get_or_insert_with(K::encode(key).as_ref(), || bytes)?;
-        Ok(C::decode(&stored)?)
+        let (stored, is_ours) = {
+            let bytes = C::encode(made.borrow())?;
+            let bytes = bytes.as_ref();
+            let stored = self
+                .bytes
+                .get_or_insert_with(K::encode(key).as_ref(), || bytes)?;
+            let is_ours = stored == bytes;
+            (stored, is_ours)
+        };
+        if is_ours {
+            Ok(made)
+        } else {
+            Ok(C::decode(&stored)?)
+        }
     }
 
     /// Removes `key`. Returns whether it was there. Its value is not looked at. See [`CMap::remove`].
