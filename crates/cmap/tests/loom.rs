@@ -29,5 +29,7 @@ mod modify;
 mod overflow;
 #[path = "loom/scans.rs"]
 mod scans;
+#[path = "loom/spills.rs"]
+mod spills;
 #[path = "loom/tables.rs"]
 mod tables;

@@ -122,21 +122,34 @@ impl Spill {
     pub(super) fn insert(&self, pool: &Pool, pin: &Pin, second: u64, at: Location) -> bool {
         let word = Want::spill(second).word(at);
         for table in self.tables(pool, pin) {
+            let is_counted = !cfg!(planted_spill_counted_late);
             // Acquire: comes after the unlinking that set CLOSED.
-            if table.users().fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
+            let users = table
+                .users()
+                .fetch_add(is_counted.into(), Ordering::Acquire);
+            if users & CLOSED == 0 || cfg!(planted_closed_ignored) {
                 interleave::point();
                 for slot in table.line(second) {
+                    if slot.load(Ordering::Relaxed) != 0 {
+                        continue;
+                    }
                     // Release: pairs with the Acquire in `find`.
-                    if slot.load(Ordering::Relaxed) == 0
-                        && slot
-                            .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
-                            .is_ok()
-                    {
+                    let stored =
+                        slot.compare_exchange(0, word, Ordering::Release, Ordering::Relaxed);
+                    if cfg!(planted_spill_overwritten) && stored.is_err() {
+                        slot.store(word, Ordering::Release); // as above
+                    }
+                    if stored.is_ok() || cfg!(planted_spill_overwritten) {
+                        if !is_counted {
+                            table.users().fetch_add(1, Ordering::Relaxed);
+                        }
                         return true;
                     }
                 }
             }
-            table.users().fetch_sub(1, Ordering::Relaxed);
+            table
+                .users()
+                .fetch_sub(is_counted.into(), Ordering::Relaxed);
         }
         false
     }

@@ -329,6 +329,10 @@ impl Map {
         self.0.grow_spill();
     }
 
+    pub fn trim_spill(&self) -> bool {
+        self.0.trim_spill()
+    }
+
     pub fn merge(&self, key: &[u8]) -> bool {
         self.0.merge(key)
     }

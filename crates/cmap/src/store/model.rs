@@ -61,6 +61,14 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
+    /// Retires a spill table that no entry is in. `true` if there was one.
+    pub(crate) fn trim_spill(&self) -> bool {
+        let pin = self.pin();
+        self.generation.load(&pin).is_some_and(|generation| {
+            self.with_context(&pin, |context| generation.index.trim_spill(context))
+        })
+    }
+
     /// Merges the table of `key` with its sibling. `true` if it did.
     pub(crate) fn merge(&self, key: &[u8]) -> bool {
         let pin = self.pin();
