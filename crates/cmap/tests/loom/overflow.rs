@@ -8,6 +8,8 @@ use cmap::internal::loom::Map;
 /// Of one bucket, and of the other.
 const X: &[u8] = b"\x10x";
 const Z: &[u8] = b"\x90z";
+/// Of X's hash: looked for in the same lines.
+const Y: &[u8] = b"\x10y";
 
 /// Slots of a bucket.
 const SLOTS: u8 = 8;
@@ -52,6 +54,27 @@ fn overflow_inserts_of_two_homes() {
         join(other);
         assert_eq!((map.read(X), map.read(Z)), (Some(1), Some(3)));
         assert_eq!(map.check().entries, 18);
+    });
+}
+
+/// An entry goes, and another takes its slot: who looks there in the time of the first finds the second no sooner than others
+/// do.
+#[test]
+fn overflow_slot_taken_again_against_gets() {
+    check("overflow_slot_taken_again_against_gets", || {
+        let map = overflowing();
+        let reader = map.clone();
+        let reader = spawn(move || {
+            let pin = reader.pin();
+            if reader.get(Y, &pin).is_some() {
+                assert!(reader.get(Y, &pin).is_some(), "found, and then absent");
+            }
+        });
+        assert_eq!(map.remove(X), Some(1));
+        assert_eq!(map.put(Y, 2), None);
+        join(reader);
+        assert_eq!((map.read(X), map.read(Y)), (None, Some(2)));
+        assert_eq!(map.check().entries, 9);
     });
 }
 
