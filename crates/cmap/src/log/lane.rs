@@ -55,6 +55,14 @@ impl Log {
     pub(crate) fn throw(&self) -> Throw {
         Throw(self.own_lane().throw())
     }
+
+    /// Goes on where the lanes of `old` were.
+    #[cfg(planted_lane_kept_across_clear)]
+    pub(crate) fn keep_lanes(&self, old: &Log) {
+        for (lane, old) in self.streams[0].lanes.iter().zip(&old.streams[0].lanes) {
+            lane.lock().set(old.lock().stretch());
+        }
+    }
 }
 
 /// The part of a chunk that a lane took: what is left of it.

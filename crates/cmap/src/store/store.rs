@@ -160,6 +160,10 @@ impl<S> Store<S> {
         };
         interleave::point();
         let generation = old.get();
+        #[cfg(planted_lane_kept_across_clear)]
+        if let Ok(next) = self.generation_or_new(&self.pin()) {
+            next.log.keep_lanes(&generation.log);
+        }
         let counters = generation.index.counters();
         for (sum, part) in [
             (&self.counts.splits, &counters.splits),
