@@ -3,7 +3,14 @@
 
 use crate::common::{assert_sound, content, eventually, mix, scaled, settle, within};
 use cmap::{Budget, Builder, CMap, Cursor, Error, Op, internal};
-use std::{mem, ops::ControlFlow, sync::mpsc, thread, time::Duration};
+use std::{
+    mem,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 const LIMIT: usize = 16 << 20;
 const ENTRIES: u64 = 3_000;
@@ -12,6 +19,9 @@ const CALLS_EACH: u64 = 32_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Call = (&'static str, fn(&CMap, u64) -> Result<(), Error>);
+
+/// Keys of one batch.
+const BATCH: u64 = 40;
 
 /// Every public call, with number `n` of its many.
 const CALLS: &[Call] = &[
@@ -182,10 +192,94 @@ const CALLS: &[Call] = &[
         assert!(retired.0 <= LIMIT && retired.1 <= LIMIT, "{retired:?}");
         map.insert(&key(n), &value(n)).map(drop)
     }),
+    ("get_many", |map, n| {
+        if n % BATCH == 0 {
+            let hits = map.get_many(&batch(n), |at, found| {
+                assert_eq!(found, Some(&value(n + at as u64)[..]));
+            });
+            assert_eq!(hits as u64, BATCH);
+        }
+        Ok(())
+    }),
+    ("get_many of a Pinned, between inserts", |map, n| {
+        if n % BATCH == 0 {
+            let pin = map.pin();
+            let mut found = Vec::new();
+            pin.get_many(&batch(n), |_, value| found.push(value));
+            let written = insert_many(map, n);
+            for (at, found) in (n..).zip(found) {
+                assert_eq!(found, Some(&value(at)[..]), "the value of {at}");
+            }
+            written?;
+        }
+        Ok(())
+    }),
+    ("insert_many", |map, n| match n % BATCH {
+        0 => insert_many(map, n),
+        _ => Ok(()),
+    }),
+    ("remove_many, then insert_many", |map, n| {
+        if n % BATCH == 0 {
+            assert!(map.remove_many(&batch(n)) as u64 <= BATCH);
+            assert!(batch(n).iter().all(|key| !map.contains_key(key)));
+            insert_many(map, n)?;
+        }
+        Ok(())
+    }),
+    ("hash_key and prefetch, then insert", |map, n| {
+        map.prefetch(map.hash_key(&key(n)));
+        map.insert(&key(n), &value(n)).map(drop)
+    }),
+    // It has no other way to say `Full` than to panic.
+    ("extend", |map, n| {
+        if n % 3_200 == 0 {
+            let pairs = (n..n + 3_200).map(|n| (key(n), value(n)));
+            let extended = catch_unwind(AssertUnwindSafe(|| (&mut &*map).extend(pairs)));
+            if let Err(panic) = extended {
+                let text = panic.downcast_ref::<String>().expect("an error's text");
+                assert!(text.starts_with("the limit is reached: "), "{text}");
+            }
+        }
+        Ok(())
+    }),
+];
+
+/// Those that features add.
+#[cfg(all(feature = "bytes", feature = "rayon"))]
+const CALLS_OF_FEATURES: &[Call] = &[
+    ("get_bytes, kept while others are inserted", |map, n| {
+        let kept = map.get_bytes(&key(n));
+        let written = map.insert(&key(n + 1), &value(n + 1)).map(drop);
+        kept.map_or(Ok(()), |value| whole(n, &value))?;
+        written
+    }),
+    ("par_for_each", |map, n| {
+        if n % 3_200 == 0 {
+            map.par_for_each(|_, value| assert_eq!(value.len(), 1_024));
+        }
+        map.insert(&key(n), &value(n)).map(drop)
+    }),
 ];
 
 fn key(n: u64) -> Vec<u8> {
     format!("key {}", n % ENTRIES).into_bytes()
+}
+
+fn batch(n: u64) -> Vec<Vec<u8>> {
+    (n..n + BATCH).map(key).collect()
+}
+
+/// A batch from `n` on: stored up to where it says that it stopped.
+fn insert_many(map: &CMap, n: u64) -> Result<(), Error> {
+    let stopped = map.insert_many((n..n + BATCH).map(|n| (key(n), value(n))));
+    let done = stopped
+        .as_ref()
+        .map_or_else(|stopped| stopped.done, |&all| all);
+    for n in n..n + done as u64 {
+        let found = map.get_with(&key(n), |found| found == value(n));
+        assert_eq!(found, Some(true), "key {n} of a batch");
+    }
+    stopped.map(drop).map_err(|stopped| stopped.source)
 }
 
 /// 1 KiB that follows from the number of its key.
@@ -250,7 +344,23 @@ fn assert_recovered(name: &str, map: &CMap) {
 
 #[test]
 fn no_call_waits_for_a_pin_of_its_own_thread() {
-    for &call in CALLS {
+    wait_for_no_pin_of_their_own_thread(CALLS);
+}
+
+#[test]
+fn no_call_waits_for_a_pin_of_another_thread() {
+    wait_for_no_pin_of_another_thread(CALLS);
+}
+
+#[cfg(all(feature = "bytes", feature = "rayon"))]
+#[test]
+fn par_for_each_and_get_bytes_wait_for_no_pin() {
+    wait_for_no_pin_of_their_own_thread(CALLS_OF_FEATURES);
+    wait_for_no_pin_of_another_thread(CALLS_OF_FEATURES);
+}
+
+fn wait_for_no_pin_of_their_own_thread(calls: &[Call]) {
+    for &call in calls {
         within(PATIENCE, call.0, move || {
             let map = filled(CMap::builder().max_bytes(LIMIT));
             let pin = map.pin();
@@ -267,9 +377,8 @@ fn no_call_waits_for_a_pin_of_its_own_thread() {
     }
 }
 
-#[test]
-fn no_call_waits_for_a_pin_of_another_thread() {
-    for &call in CALLS {
+fn wait_for_no_pin_of_another_thread(calls: &[Call]) {
+    for &call in calls {
         within(PATIENCE, call.0, move || {
             let map = &filled(CMap::builder().max_bytes(LIMIT));
             let ((pinned, is_pinned), (unpin, may_unpin)) =
