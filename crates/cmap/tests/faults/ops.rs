@@ -208,6 +208,43 @@ pub const OPS: &[Op] = &[
         }
         Ok(())
     }),
+    // New keys, old ones, one twice, and an extent; what is not stored is what comes after what is.
+    op("insert_many", |map, model| {
+        let entries: Vec<_> = (0..60_usize)
+            .map(|n| {
+                let len = if n == 50 { 90_000 } else { n * 31 % 700 };
+                (key_on_stack(n % 7 * 60 + n % 57), vec![n as u8; len])
+            })
+            .collect();
+        let stored = faulty(|| map.insert_many(entries.iter().map(|(key, value)| (key, value))));
+        let done = stored
+            .as_ref()
+            .map_or_else(|stopped| stopped.done, |&all| all);
+        assert_eq!(stored.is_ok(), done == entries.len());
+        for (key, value) in entries.into_iter().take(done) {
+            model.insert(key.to_vec(), value);
+        }
+        stored.map(drop).map_err(|stopped| stopped.source)
+    }),
+    op("insert_many into an empty map", |map, model| {
+        map.clear();
+        model.clear();
+        let keys: [_; 40] = std::array::from_fn(key_on_stack);
+        let stored = faulty(|| map.insert_many(keys.iter().map(|key| (key, [6; 300]))));
+        let done = stored
+            .as_ref()
+            .map_or_else(|stopped| stopped.done, |&all| all);
+        model.extend(keys[..done].iter().map(|key| (key.to_vec(), vec![6; 300])));
+        stored.map(drop).map_err(|stopped| stopped.source)
+    }),
+    op("remove_many", |map, model| {
+        let keys: [_; 150] = std::array::from_fn(key_on_stack);
+        let expected = keys.iter().filter(|key| model.remove(&key[..]).is_some());
+        let expected = expected.count();
+        assert_eq!(faulty(|| map.remove_many(&keys)), expected);
+        Ok(())
+    })
+    .sure(),
     op("remove", |map, model| {
         assert!(faulty(|| map.remove(&key(5))) && !faulty(|| map.remove(b"absent")));
         model.remove(&key(5));
