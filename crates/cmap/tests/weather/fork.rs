@@ -2,7 +2,9 @@
 //! waits for a thread that it does not have.
 
 use crate::common::{alone, assert_sound, eventually, key_bytes, scaled, settle};
-use cmap::{Budget, CMap, ChunkPool, Error, Maintenance, PoolConfig, internal};
+use cmap::{
+    BatchError, Budget, CMap, ChunkPool, Cursor, Error, Maintenance, Op, PoolConfig, internal,
+};
 use std::{
     collections::HashSet,
     mem::ManuallyDrop,
@@ -107,6 +109,15 @@ fn panics_with_the_sentence(call: impl FnOnce()) {
     );
 }
 
+/// A scan shows every steady key, and none twice.
+#[track_caller]
+fn shows_all(name: &str, scan: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+    let mut seen = HashSet::new();
+    scan(&mut |key| assert!(seen.insert(key.to_vec()), "{name}: twice: {key:?}"));
+    let missed = (0..STEADY).find(|&n| !seen.contains(key_bytes(n).as_slice()));
+    assert_eq!(missed, None, "{name}");
+}
+
 /// What a child can do with a map of its parent.
 fn in_the_child(map: &CMap, pool: &ChunkPool) {
     let pin = map.pin();
@@ -115,9 +126,22 @@ fn in_the_child(map: &CMap, pool: &ChunkPool) {
         assert_eq!(pin.get(&key_bytes(n)), Some(steady(n).as_slice()), "{n}");
     }
     assert!(!map.contains_key(b"absent") && map.len() >= STEADY as usize);
-    let mut seen = HashSet::new();
-    map.for_each(|key, _| assert!(seen.insert(key.to_vec()), "twice: {key:?}"));
-    assert!((0..STEADY).all(|n| seen.contains(key_bytes(n).as_slice())));
+    let keys: &Vec<_> = &(0..STEADY).map(key_bytes).collect();
+    let right = |n: usize, value: Option<&[u8]>| assert_eq!(value, Some(&*steady(n as u64)), "{n}");
+    assert_eq!(map.get_many(keys, right), keys.len());
+    assert_eq!(pin.get_many(keys, right), keys.len());
+    for (n, key) in (0..).zip(keys) {
+        assert_eq!(map.get_ref(key).as_deref(), Some(&*steady(n)), "{n}");
+    }
+    shows_all("for_each", |show| map.for_each(|key, _| show(key)));
+    shows_all("iter", |show| map.iter().for_each(|(key, _)| show(&key)));
+    shows_all("keys", |show| map.keys().for_each(|key| show(&key)));
+    shows_all("scan", |show| {
+        let mut cursor = Some(Cursor::START);
+        while let Some(from) = cursor {
+            cursor = map.scan(from, 10, |key, _| show(key));
+        }
+    });
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(map.get(&key_bytes(1)), Some(steady(1))));
     });
@@ -127,9 +151,36 @@ fn in_the_child(map: &CMap, pool: &ChunkPool) {
     assert_eq!(map.insert(b"new", b"v"), Err(Error::Forked));
     assert_eq!(map.insert_swap(key, b"v"), Err(Error::Forked));
     assert_eq!(map.insert_if_absent(key, b"v"), Err(Error::Forked));
+    assert_eq!(map.replace(key, b"v"), Err(Error::Forked));
+    let held = steady(1);
+    for (old, new) in [
+        (Some(&held[..]), Some(&b"v"[..])),
+        (Some(&held), None),
+        (None, Some(b"v")),
+    ] {
+        assert_eq!(map.compare_and_swap(key, old, new), Err(Error::Forked));
+    }
+    assert_eq!(map.compute(key, |_| Op::Put(b"v")), Err(Error::Forked));
+    let removed = map.compute(key, |_| Op::<&[u8]>::Remove);
+    assert_eq!(removed, Err(Error::Forked));
+    let made = map.get_or_insert_with(b"new", || b"v");
+    assert_eq!(made, Err(Error::Forked));
+    let written = map.insert_with(key, 1, |place| place.fill(7));
+    assert_eq!(written, Err(Error::Forked));
+    assert_eq!(map.fetch_add(b"new", 1), Err(Error::Forked));
+    assert_eq!(map.append(key, b"v"), Err(Error::Forked));
+    let none = BatchError {
+        done: 0,
+        source: Error::Forked,
+    };
+    assert_eq!(map.insert_many([(key, b"v"), (key, b"w")]), Err(none));
     assert_eq!(map.reserve(10, 10), Err(Error::Forked));
     panics_with_the_sentence(|| drop(map.remove(key).to_string()));
     panics_with_the_sentence(|| drop(map.take(key)));
+    panics_with_the_sentence(|| drop(map.remove_if(key, |_| true).to_string()));
+    panics_with_the_sentence(|| drop(map.retain(|_, _| false).to_string()));
+    panics_with_the_sentence(|| drop(map.drain().next()));
+    panics_with_the_sentence(|| drop(map.remove_many(keys).to_string()));
     panics_with_the_sentence(|| map.clear());
     panics_with_the_sentence(|| drop(map.compact(Budget::all()).moved.to_string()));
     panics_with_the_sentence(|| map.shrink_to_fit());
