@@ -1,6 +1,6 @@
 //! Eight threads on one map, with values that prove themselves. Where one thread owns a key every answer is known; where all
 //! share it, no value is torn or older than one already seen; what is never removed is always there, and what was removed by its
-//! only writer never comes back; no reader holds a chunk that is two grace periods old. Compaction runs all the time, in default
+//! only writer never comes back; counters that all add to are exact; no reader holds a chunk that is two grace periods old. Compaction runs all the time, in default
 //! and in tiny geometry, on all cores and on one.
 //!
 //! 100 M operations at full scale. No clock decides anything: counts do.
@@ -8,6 +8,8 @@
 #[path = "stress/churn.rs"]
 mod churn;
 mod common;
+#[path = "stress/counters.rs"]
+mod counters;
 #[path = "stress/disjoint.rs"]
 mod disjoint;
 #[path = "stress/everything.rs"]

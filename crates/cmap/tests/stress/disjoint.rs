@@ -1,22 +1,33 @@
 //! Keys with one owner: each thread knows the answer to each of its calls. All of them share tables, chunks and lanes.
 
 use super::{
-    THREADS, on_eight_threads, on_one_core,
+    GEOMETRIES, THREADS,
+    counters::{Adder, Sum},
+    on_eight_threads, on_one_core,
     tally::{Kind, Tally},
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
 use cmap::{CMap, Changed, Inserted, Op, ValueRef, internal};
 use fastrand::Rng;
-use std::thread;
+use std::{array, thread};
 
 const KEYS_EACH: u64 = 1_000;
+/// Beside these, each thread has so many counters, and as many logs that it appends to.
+const COUNTERS: usize = 8;
+/// The counter of all threads.
+const OF_ALL: u64 = (KEYS_EACH + 2 * COUNTERS as u64) * THREADS as u64;
+/// A log of so many bytes is taken.
+const LOG_BYTES_MAX: usize = 300;
 
 /// One thread's keys, and the version of each that must be there.
 struct Owner<'m> {
     map: &'m CMap,
     writer: u16,
     there: Vec<Option<u64>>,
+    counters: [u64; COUNTERS],
+    logs: [Vec<u8>; COUNTERS],
+    of_all: Adder<'m>,
     version: u64,
     rng: Rng,
     value: Vec<u8>,
@@ -32,6 +43,9 @@ impl<'m> Owner<'m> {
             map,
             writer: writer as u16,
             there,
+            counters: [0; COUNTERS],
+            logs: array::from_fn(|_| Vec::new()),
+            of_all: Adder::new(map, OF_ALL),
             version: 0,
             rng: Rng::with_seed(mix(seed, writer as u64)),
             value: Vec::new(),
@@ -93,7 +107,7 @@ impl<'m> Owner<'m> {
         let (map, key) = (self.map, key_bytes(self.key(n)));
         let is_there = self.there[n as usize].is_some();
         let kind = match self.rng.u8(..38) {
-            0..=3 => {
+            0..=1 => {
                 let found = map.get_with(&key, |value| self.right("get_with", n, Some(value)));
                 assert_eq!(found.is_some(), is_there, "get_with of {n}");
                 Kind::GetWith
@@ -108,7 +122,7 @@ impl<'m> Owner<'m> {
                 self.right("get_into", n, len.map(|_| &self.value[..]));
                 Kind::GetInto
             }
-            32.. => {
+            2..=3 | 32.. => {
                 let found = map.get_ref(&key);
                 self.right("get_ref", n, found.as_deref());
                 self.kept.extend(found.zip(self.expected(n)));
@@ -200,11 +214,55 @@ impl<'m> Owner<'m> {
         self.there[n as usize] = there;
     }
 
+    /// Adds to the counter of all, or to one of this thread's, whose answer is known.
+    fn add(&mut self) {
+        if self.rng.bool() {
+            self.of_all.add(self.rng.u64(..1_000));
+            return;
+        }
+        let (n, delta) = (self.rng.usize(..COUNTERS), self.rng.u64(..));
+        let was = self.counters[n];
+        let added = self.map.fetch_add(&self.counter(n), delta);
+        assert_eq!(added, Ok(was), "fetch_add to counter {n}");
+        self.counters[n] = was.wrapping_add(delta);
+    }
+
+    /// Appends to one of this thread's logs; takes one that is long. Gives what it did.
+    fn append(&mut self) -> Kind {
+        let n = self.rng.usize(..COUNTERS);
+        let key = self.log(n);
+        let log = &mut self.logs[n];
+        if log.len() > LOG_BYTES_MAX {
+            let taken = self.map.take(&key);
+            assert!(taken.as_deref() == Some(log), "take of log {n}: {taken:?}");
+            log.clear();
+            return Kind::Take;
+        }
+        let suffix = vec![self.rng.u8(..); self.rng.usize(1..40)];
+        log.extend_from_slice(&suffix);
+        let len = self.map.append(&key, &suffix);
+        assert_eq!(len, Ok(log.len()), "append to log {n}");
+        Kind::Append
+    }
+
+    fn counter(&self, n: usize) -> [u8; 16] {
+        key_bytes(self.key(KEYS_EACH + n as u64))
+    }
+
+    fn log(&self, n: usize) -> [u8; 16] {
+        key_bytes(self.key(KEYS_EACH + (COUNTERS + n) as u64))
+    }
+
     fn write(&mut self, n: u64) {
         let (map, key, was) = (self.map, key_bytes(self.key(n)), self.there[n as usize]);
         let room = "there is memory";
         let kind = match self.rng.u8(..68) {
-            0..=17 => {
+            0..=3 => {
+                self.add();
+                Kind::FetchAdd
+            }
+            4..=11 => self.append(),
+            12..=17 => {
                 let version = self.next(n);
                 let expected = if was.is_some() {
                     Inserted::Replaced
@@ -324,12 +382,20 @@ impl<'m> Owner<'m> {
         LOOKS * (1 + WRITES)
     }
 
-    /// Every key once more: nothing was lost, and nothing came back.
-    fn check(&self) {
+    /// Every key once more: nothing was lost, nothing came back, and the sum of what all have added is right.
+    fn check(&self, sum: &Sum) {
         for n in 0..KEYS_EACH {
             let found = self.map.get(&key_bytes(self.key(n)));
             self.right("at the end, get", n, found.as_deref());
         }
+        for n in 0..COUNTERS {
+            let found = self.map.get(&self.counter(n));
+            let count = found.map_or(0, |v| u64::from_le_bytes(v.try_into().expect("eight")));
+            assert_eq!(count, self.counters[n], "counter {n} at the end");
+            let found = self.map.get(&self.log(n)).unwrap_or_default();
+            assert_eq!(found, self.logs[n], "log {n} at the end");
+        }
+        self.of_all.end(sum);
     }
 }
 
@@ -337,14 +403,15 @@ impl<'m> Owner<'m> {
 fn every_answer_is_known() {
     let first = seed("disjoint keys");
     let each = scaled(24_000_000) / 3 / THREADS;
+    let sums = GEOMETRIES.map(|_| Sum::default());
     on_eight_threads(
         "disjoint keys",
         first,
         |_| (),
-        |map, _, thread| {
+        |map, geometry, thread| {
             let mut owner = Owner::new(map, thread, first);
             owner.run(each);
-            owner.check();
+            owner.check(&sums[geometry]);
         },
     );
 }
@@ -353,15 +420,16 @@ fn every_answer_is_known() {
 fn every_answer_is_known_on_one_core() {
     let first = seed("disjoint keys on one core");
     let each = scaled(6_000_000) / 3 / THREADS;
+    let sums = GEOMETRIES.map(|_| Sum::default());
     on_one_core(|| {
         on_eight_threads(
             "disjoint keys on one core",
             first,
             |_| (),
-            |map, _, thread| {
+            |map, geometry, thread| {
                 let mut owner = Owner::new(map, thread, first);
                 owner.run(each);
-                owner.check();
+                owner.check(&sums[geometry]);
             },
         );
     });
@@ -372,11 +440,12 @@ fn every_answer_is_known_on_one_core() {
 fn every_answer_is_known_to_short_lived_threads() {
     let first = seed("short-lived threads");
     let lives = scaled(100_000) / 3 / THREADS;
+    let sums = GEOMETRIES.map(|_| Sum::default());
     on_eight_threads(
         "short-lived threads",
         first,
         |_| (),
-        |map, _, thread| {
+        |map, geometry, thread| {
             let mut owner = Owner::new(map, thread, first);
             for _ in 0..lives {
                 owner = thread::scope(|scope| {
@@ -388,7 +457,7 @@ fn every_answer_is_known_to_short_lived_threads() {
                     life.join().expect("a short life without a wrong answer")
                 });
             }
-            owner.check();
+            owner.check(&sums[geometry]);
         },
     );
 }

@@ -5,7 +5,9 @@
 //! - *gone*: the newest version whose removal has returned. A read that begins afterwards must not find that version.
 
 use super::{
-    GEOMETRIES, THREADS, on_eight_threads,
+    GEOMETRIES, THREADS,
+    counters::{Adder, Sum},
+    on_eight_threads,
     tally::{Kind, Tally},
     value_len,
 };
@@ -31,12 +33,13 @@ fn notes() -> Vec<Note> {
     (0..KEYS).map(|_| Note::default()).collect()
 }
 
-/// One owner per key writes and removes it; everybody reads it and checks against its note.
+/// One owner per key writes and removes it; everybody reads it and checks against its note. All add to one counter.
 #[test]
 fn removed_keys_never_come_back() {
     let first = seed("owned keys");
     let each = scaled(12_000_000) / 3 / THREADS;
     let fresh = GEOMETRIES.map(|_| notes());
+    let sums = GEOMETRIES.map(|_| Sum::default());
     on_eight_threads(
         "owned keys",
         first,
@@ -47,7 +50,13 @@ fn removed_keys_never_come_back() {
             let mut value = Vec::new();
             let mut version = 0;
             let mut tally = Tally::default();
+            let mut adder = Adder::new(map, KEYS as u64);
             for _ in 0..each {
+                if rng.u8(..10) == 0 {
+                    adder.add(rng.u64(..1_000));
+                    tally.did(Kind::FetchAdd);
+                    continue;
+                }
                 let own = rng.u8(..2) == 0;
                 let n = if own {
                     rng.usize(..KEYS / THREADS) * THREADS + thread
@@ -81,6 +90,7 @@ fn removed_keys_never_come_back() {
                     read(map, n, note, &mut rng, &mut tally);
                 }
             }
+            adder.end(&sums[geometry]);
         },
     );
 }

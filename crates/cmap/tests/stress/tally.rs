@@ -3,9 +3,20 @@
 use cmap::{Pinned, internal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A kind of operation. The first ten only read.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
+/// Defines [`Kind`], and [`KINDS`]: all of them.
+macro_rules! kinds {
+    ($($(#[$what:meta])* $kind:ident,)+) => {
+        /// A kind of operation. Those before `Insert` only read.
+        #[derive(Clone, Copy, Debug)]
+        pub enum Kind {
+            $($(#[$what])* $kind,)+
+        }
+
+        const KINDS: &[Kind] = &[$(Kind::$kind,)+];
+    };
+}
+
+kinds! {
     Get,
     /// Kept past other operations.
     GetRef,
@@ -24,8 +35,10 @@ pub enum Kind {
     Insert,
     InsertSwap,
     InsertIfAbsent,
-    /// Read-modify-write of all kinds, `replace` and `insert_with`.
+    /// Read-modify-write of all other kinds, `replace` and `insert_with`.
     Modify,
+    FetchAdd,
+    Append,
     Remove,
     Take,
     /// `insert_many` and `remove_many`, by keys.
@@ -36,31 +49,7 @@ pub enum Kind {
     /// `reserve` and `shrink_to_fit`.
     Resize,
 }
-
-use Kind::*;
-const KINDS: [Kind; 20] = [
-    Get,
-    GetRef,
-    GetWith,
-    GetInto,
-    ContainsKey,
-    ValueLen,
-    Pinned,
-    GetMany,
-    Scan,
-    Figures,
-    Insert,
-    InsertSwap,
-    InsertIfAbsent,
-    Modify,
-    Remove,
-    Take,
-    WriteMany,
-    Clear,
-    Compact,
-    Resize,
-];
-const READS: usize = 10;
+const READS: usize = Kind::Insert as usize;
 
 /// Of all tests of this process that have ended.
 static DONE: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];
