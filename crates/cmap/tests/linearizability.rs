@@ -11,7 +11,7 @@ mod calls;
 mod checker;
 mod common;
 
-use calls::{Histories, KEYS, Worker, number_of, shared_key};
+use calls::{Histories, KEYS, Worker, reader, shared_key};
 use checker::{Call, Event, Verdict};
 use cmap::{CMap, RandomState, internal};
 use common::{EightBits, OneHash, assert_sound, mix, scaled, seed, settle, spread};
@@ -166,7 +166,7 @@ fn record_on<S: BuildHasher + Send + Sync>(seed: u64, map: &CMap<S>) -> Vec<Hist
         for (key, events) in histories.iter_mut().enumerate().filter(was_used) {
             let begin = clock.fetch_add(1, Ordering::SeqCst);
             let found = map.get(&shared_key(number, key));
-            let call = Call::Get(found.map(|value| number_of(&value)));
+            let call = Call::Get(found.map(|value| reader(number)(&value)));
             let end = clock.fetch_add(1, Ordering::SeqCst);
             events.push(Event { begin, end, call });
         }

@@ -46,6 +46,28 @@ pub fn number_of(value: &[u8]) -> u32 {
     id
 }
 
+/// Whether the keys of round `number` are logs: then each value is a row of numbers, each as often as it says, and counts as the
+/// number of its words.
+pub fn is_log(number: usize) -> bool {
+    number % 5 == 4
+}
+
+/// How to read a value of round `number`.
+pub fn reader(number: usize) -> fn(&[u8]) -> u32 {
+    if is_log(number) { words_of } else { number_of }
+}
+
+fn words_of(mut value: &[u8]) -> u32 {
+    let words = value.len() / 4;
+    while !value.is_empty() {
+        let id = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
+        let (row, rest) = value.split_at(4 * id as usize);
+        assert_eq!(number_of(row), id);
+        value = rest;
+    }
+    words as u32
+}
+
 impl<S: BuildHasher> Worker<'_, S> {
     /// Stamps a call by the clock, directly before and after.
     fn timed(&self, call: impl FnOnce() -> Call) -> Event {
@@ -75,7 +97,11 @@ impl<S: BuildHasher> Worker<'_, S> {
         for step in 0..CALLS_EACH {
             let which = self.rng.usize(..keys);
             let id = (self.thread * CALLS_EACH + step + 1) as u32;
-            self.value_of(id, &mut value);
+            if is_log(number) {
+                value = id.to_le_bytes().repeat(id as usize);
+            } else {
+                self.value_of(id, &mut value);
+            }
             match self.rng.u8(..100) {
                 0..=1 if self.clears => {
                     let map = self.map;
@@ -88,7 +114,7 @@ impl<S: BuildHasher> Worker<'_, S> {
                 2..=4 => self.scan(number, &mut histories[..keys]),
                 5..=9 => self.batch(number, id, &value, &mut histories[..keys]),
                 kind => {
-                    let event = self.on_one_key(kind, &shared_key(number, which), id, &value);
+                    let event = self.on_one_key(number, which, kind, id, &value);
                     histories[which].push(event);
                 }
             }
@@ -97,8 +123,17 @@ impl<S: BuildHasher> Worker<'_, S> {
         histories
     }
 
-    fn on_one_key(&mut self, kind: u8, key: &[u8], id: u32, value: &[u8]) -> Event {
+    fn on_one_key(
+        &mut self,
+        number: usize,
+        which: usize,
+        kind: u8,
+        id: u32,
+        value: &[u8],
+    ) -> Event {
         let map = self.map;
+        let key = &shared_key(number, which);
+        let read = reader(number);
         let room = "there is memory";
         let mut out = Vec::new();
         if self.rng.u8(..8) == 0 {
@@ -109,7 +144,7 @@ impl<S: BuildHasher> Worker<'_, S> {
         self.timed(|| match kind {
             0..=13 => {
                 let old = map.insert_swap(key, value).expect(room);
-                Call::Swap(id, old.map(|old| number_of(&old)))
+                Call::Swap(id, old.map(|old| read(&old)))
             }
             14..=19 => {
                 let inserted = map.insert(key, value).expect(room);
@@ -124,14 +159,18 @@ impl<S: BuildHasher> Worker<'_, S> {
                 let changed = map.insert_if_absent(key, value).expect(room);
                 Call::IfAbsent(id, changed == Changed::Inserted)
             }
+            34..=57 if is_log(number) => {
+                let words = map.append(key, value).expect(room) / 4;
+                Call::Append(id, words as u32)
+            }
             34..=57 => modify(map, kind, key, id, value, held.as_deref()),
-            58..=64 => Call::Take(map.take(key).map(|old| number_of(&old))),
+            58..=64 => Call::Take(map.take(key).map(|old| read(&old))),
             65..=69 => Call::Remove(map.remove(key)),
-            70..=76 => Call::Get(map.get_with(key, number_of)),
-            77..=78 => Call::Get(map.get(key).map(|value| number_of(&value))),
-            79..=80 => Call::Get(map.get_ref(key).map(|value| number_of(&value))),
-            81..=83 => Call::Get(map.get_into(key, &mut out).map(|_| number_of(&out))),
-            84..=89 => Call::Get(self.pinned.get(key).map(number_of)),
+            70..=76 => Call::Get(map.get_with(key, read)),
+            77..=78 => Call::Get(map.get(key).map(|value| read(&value))),
+            79..=80 => Call::Get(map.get_ref(key).map(|value| read(&value))),
+            81..=83 => Call::Get(map.get_into(key, &mut out).map(|_| read(&out))),
+            84..=89 => Call::Get(self.pinned.get(key).map(read)),
             90..=91 => Call::Contains(self.pinned.contains_key(key)),
             92..=93 => Call::Contains(self.pinned.value_len(key).is_some()),
             94..=95 => Call::Contains(map.value_len(key).is_some()),
@@ -139,11 +178,33 @@ impl<S: BuildHasher> Worker<'_, S> {
         })
     }
 
-    /// A scan looks at each key once, at some time while it runs.
+    /// A scan looks at each key once, at some time while it runs. `drain` takes what it yields; a key that it does not yield it
+    /// did not see, or found gone when it came to take it: either way the key was absent at some time.
     fn scan(&mut self, number: usize, histories: &mut [Vec<Event>]) {
+        let read = reader(number);
+        if self.clears && self.rng.u8(..4) == 0 {
+            let map = self.map;
+            let mut taken = Vec::new();
+            let event = self.timed(|| {
+                taken.extend(map.drain());
+                Call::Clear
+            });
+            for (key, history) in histories.iter_mut().enumerate() {
+                let wanted = shared_key(number, key);
+                let mut of_key = taken.iter().filter(|(key, _)| *key == wanted);
+                let call = Call::Take(of_key.next().map(|(_, value)| read(value)));
+                assert!(of_key.next().is_none(), "a drain yields a key twice");
+                history.push(Event { call, ..event });
+            }
+            return;
+        }
         for (key, history) in histories.iter_mut().enumerate() {
             let wanted = shared_key(number, key);
             let map = self.map;
+            if self.rng.u8(..3) == 0 {
+                history.push(self.timed(|| retain_all_but(map, &wanted, read)));
+                continue;
+            }
             let whole = self.rng.bool();
             history.push(self.timed(|| {
                 let mut found = None;
@@ -152,7 +213,7 @@ impl<S: BuildHasher> Worker<'_, S> {
                         return ControlFlow::Continue(());
                     }
                     assert!(found.is_none(), "a scan shows a key twice");
-                    found = Some(number_of(value));
+                    found = Some(read(value));
                     if whole {
                         ControlFlow::Continue(())
                     } else {
@@ -168,6 +229,7 @@ impl<S: BuildHasher> Worker<'_, S> {
     /// A batch of the round's keys and some that are never there: to each key it happens at some time while it runs.
     fn batch(&mut self, number: usize, id: u32, value: &[u8], histories: &mut [Vec<Event>]) {
         let map = self.map;
+        let read = reader(number);
         let one = self.rng.usize(..histories.len());
         let keys: Vec<_> = (0..histories.len())
             .map(|key| shared_key(number, key))
@@ -177,7 +239,7 @@ impl<S: BuildHasher> Worker<'_, S> {
             0..=2 => {
                 let pinned = self.rng.bool().then_some(&self.pinned);
                 let event = self.timed(|| {
-                    let mut look = |_, value: Option<&[u8]>| found.push(value.map(number_of));
+                    let mut look = |_, value: Option<&[u8]>| found.push(value.map(read));
                     match pinned {
                         Some(pinned) => pinned.get_many(&keys, &mut look),
                         None => map.get_many(&keys, &mut look),
@@ -223,6 +285,26 @@ impl<S: BuildHasher> Worker<'_, S> {
             503..=504 => map.reserve(100, 2_000).expect("there is memory"),
             _ => {}
         }
+    }
+}
+
+/// `retain` that judges against one key. What it removes is what it was shown, at one instant. Where it was shown a value and
+/// removed none, the value was there when it was shown, and not when it was to go: two instants, of which the first is judged.
+fn retain_all_but<S: BuildHasher>(map: &CMap<S>, wanted: &[u8], read: fn(&[u8]) -> u32) -> Call {
+    let mut shown = None;
+    let removed = map.retain(|key, value| {
+        if key != wanted {
+            return true;
+        }
+        assert!(shown.is_none(), "retain shows a key twice");
+        shown = Some(read(value));
+        false
+    });
+    assert!(removed <= usize::from(shown.is_some()));
+    if removed == 1 {
+        Call::Take(shown)
+    } else {
+        Call::Get(shown)
     }
 }
 

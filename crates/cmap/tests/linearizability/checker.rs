@@ -27,6 +27,8 @@ pub enum Call {
     GetOrInsert(u32, u32),
     /// Adds to what [`is_counter`]; the answer is what was there, or that it is none.
     Add(u32, Option<u32>),
+    /// Adds to what is there, whatever it is; the answer is the sum.
+    Append(u32, u32),
     Take(Option<u32>),
     Remove(bool),
     /// Removes this one; the answer is whether it did.
@@ -83,6 +85,7 @@ impl Call {
                     (before == Some(held), Some(held.wrapping_add(delta)))
                 }
             },
+            Call::Append(words, sum) => (sum == state.unwrap_or(0) + words, Some(sum)),
             Call::Take(old) => (old == state, None),
             Call::RemoveIf(id, removed) => (
                 removed == (state == Some(id)),
@@ -185,6 +188,13 @@ fn the_checker_accepts_what_has_an_order() {
             event(13, 14, Call::RemoveIf(1, true)),
             event(15, 16, Call::Replace(5, false)),
         ],
+        // Appends at one time, in the order of their sums.
+        &[
+            event(1, 4, Call::Append(4, 9)),
+            event(2, 3, Call::Append(5, 5)),
+            event(5, 6, Call::Take(Some(9))),
+            event(7, 8, Call::Append(1, 1)),
+        ],
         // A read during a write sees either.
         &[
             event(1, 6, Call::Insert(1, false)),
@@ -280,6 +290,14 @@ fn the_checker_rejects_what_has_none() {
                 event(1, 2, Call::Add(4, Some(0))),
                 event(3, 6, Call::Add(8, Some(4))),
                 event(4, 7, Call::Add(16, Some(4))),
+            ],
+        ),
+        (
+            "an append that was lost",
+            &[
+                event(1, 2, Call::Append(4, 4)),
+                event(3, 6, Call::Append(5, 9)),
+                event(4, 7, Call::Append(6, 10)),
             ],
         ),
         (
