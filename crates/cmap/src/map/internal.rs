@@ -43,12 +43,18 @@ pub fn interleave(seed: u64) {
     interleave::seed(seed);
 }
 
+/// A pin, and an epoch in which it is there: for [`age`].
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+pub fn pin<S: BuildHasher>(map: &CMap<S>) -> (Pinned<'_, S>, u64) {
+    (map.pin(), domain().now())
+}
+
 /// How many grace periods old the chunk is in which `value` lies, which `pinned` found and is not empty: 0 in use, 1 retired while
 /// the pin was held, 2 *Pinned-stays* is broken. `None` for a large value, which lies in no chunk. Of a map that shares its pool
 /// with no other.
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
-pub fn age<S: BuildHasher>(pinned: &Pinned<'_, S>, value: &[u8]) -> Option<usize> {
-    pinned.age(value)
+pub fn age<S: BuildHasher>((pinned, since): &(Pinned<'_, S>, u64), value: &[u8]) -> Option<usize> {
+    pinned.age(value, *since)
 }
 
 /// Checks every invariant that holds when no other call runs and no pin is held.

@@ -85,8 +85,8 @@ impl<'m, S: BuildHasher> Pinned<'m, S> {
 
     /// See `internal::age`.
     #[cfg(not(any(cmap_loom, cmap_shuttle)))]
-    pub(super) fn age(&self, value: &[u8]) -> Option<usize> {
-        self.store.pool().age(value, &self.pin)
+    pub(super) fn age(&self, value: &[u8], since: u64) -> Option<usize> {
+        self.store.pool().age(value, &self.pin, since)
     }
 
     /// The value of `key` now, borrowed.

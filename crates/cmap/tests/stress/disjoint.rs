@@ -144,8 +144,8 @@ impl<'m> Owner<'m> {
                 Kind::ValueLen
             }
             _ => {
-                let pinned = map.pin();
-                let found = pinned.get(&key);
+                let pinned = internal::pin(map);
+                let found = pinned.0.get(&key);
                 self.right("Pinned::get", n, found);
                 found.iter().for_each(|v| self.tally.holds(&pinned, v));
                 Kind::Pinned
@@ -361,11 +361,11 @@ impl<'m> Owner<'m> {
         const LOOKS: usize = 6;
         const WRITES: usize = 2;
         let map = self.map;
-        let pinned = map.pin();
+        let pinned = internal::pin(map);
         let mut held: Vec<(&[u8], Stamp)> = Vec::with_capacity(LOOKS);
         for _ in 0..LOOKS {
             let n = self.rng.u64(..range);
-            let found = pinned.get(&key_bytes(self.key(n)));
+            let found = pinned.0.get(&key_bytes(self.key(n)));
             self.right("Pinned::get", n, found);
             held.extend(found.zip(self.expected(n)));
             self.tally.did(Kind::Pinned);

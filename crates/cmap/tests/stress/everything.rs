@@ -8,7 +8,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{Budget, CMap, Cursor, Op};
+use cmap::{Budget, CMap, Cursor, Op, internal};
 use fastrand::Rng;
 use std::{
     ops::ControlFlow,
@@ -171,8 +171,8 @@ impl<'m> Worker<'m> {
                 Kind::ValueLen
             }
             _ => {
-                let pinned = map.pin();
-                let found = pinned.get(&key);
+                let pinned = internal::pin(map);
+                let found = pinned.0.get(&key);
                 found.iter().for_each(|found| check(found));
                 // Another thread may clear the map now: what was found stays.
                 std::thread::yield_now();

@@ -12,7 +12,7 @@ use super::{
     value_len,
 };
 use crate::common::{Stamp, key_bytes, mix, scaled, seed};
-use cmap::{CMap, Changed, Cursor, Op};
+use cmap::{CMap, Changed, Cursor, Op, internal};
 use fastrand::Rng;
 use std::{
     collections::HashMap,
@@ -103,8 +103,8 @@ fn read(map: &CMap, n: usize, note: &Note, rng: &mut Rng, tally: &mut Tally) {
     let (kind, version) = match rng.u8(..4) {
         0 => (Kind::Get, map.get(&key).map(|value| Stamp::read(&value))),
         1 => {
-            let pinned = map.pin();
-            let found = pinned.get(&key);
+            let pinned = internal::pin(map);
+            let found = pinned.0.get(&key);
             found.iter().for_each(|value| tally.holds(&pinned, value));
             (Kind::Pinned, found.map(Stamp::read))
         }
@@ -179,8 +179,8 @@ fn keys_never_removed_are_always_there() {
                     Kind::GetWith
                 }
                 300..=399 => {
-                    let pinned = map.pin();
-                    let found = pinned.get(&key).expect("a key that is never removed");
+                    let pinned = internal::pin(map);
+                    let found = pinned.0.get(&key).expect("a key that is never removed");
                     check(found);
                     tally.holds(&pinned, found);
                     Kind::Pinned

@@ -67,9 +67,9 @@ impl Tally {
         self.done[kind as usize] += 1;
     }
 
-    /// A value that `pinned` found is looked at: its chunk must not be two grace periods old.
+    /// A value that a pin of [`internal::pin`] found is looked at: its chunk must not be two grace periods old.
     #[track_caller]
-    pub fn holds(&mut self, pinned: &Pinned<'_>, value: &[u8]) {
+    pub fn holds(&mut self, pinned: &(Pinned<'_>, u64), value: &[u8]) {
         if let Some(age) = internal::age(pinned, value) {
             self.ages[age] += 1;
             assert!(
