@@ -1,7 +1,8 @@
 //! How much memory a store will need: worked out before it runs, so that a machine is not driven into its limits.
 //!
 //! The rivals' figures follow from how they are built: two allocations an entry, and tables of hashbrown whose slots are
-//! a power of two and at most 7/8 full. CMap's is the payload and what it promises at most on top of it.
+//! a power of two and at most 7/8 full. CMap's follows from its header and index, from the chunks that it has beside full
+//! ones, and from the share of dead bytes that it leaves.
 
 use crate::{packed::Totals, store::Kind};
 
@@ -13,17 +14,27 @@ const PROCESS_BYTES: u64 = 4 << 20;
 const HASH_MAP_SLOT_BYTES: u64 = 48 + 1;
 /// Key and value as two boxes, and hashbrown's control byte.
 const DASH_MAP_SLOT_BYTES: u64 = 32 + 1;
-/// What CMap needs on top of an entry's key and value, at most.
-const CMAP_OVERHEAD_BYTES: u64 = 24;
-
-/// Bytes that a store needs for these entries at its worst moment.
-pub fn bytes(kind: Kind, totals: Totals, shards: u64) -> u64 {
+/// What CMap needs on top of an entry's key and value, at most: header, padding, and a slot of an index that is 40 % full.
+const CMAP_ENTRY_BYTES: u64 = 24;
+/// Chunks that are open, two of them, and that compaction copies from or leaves alone: at most, and of a small map, whose
+/// chunks are hardly touched, at most half of what lives.
+const CMAP_CHUNKS_BYTES: u64 = 4 * (2 << 20);
+/// Bytes that a store needs for these entries at its worst moment; whether they are only loaded and deleted, or also
+/// replaced.
+pub fn bytes(kind: Kind, totals: Totals, shards: u64, replaces: bool) -> u64 {
     PROCESS_BYTES
         + match kind {
             Kind::RwLock => tables_bytes(totals, 1, HASH_MAP_SLOT_BYTES),
             Kind::DashMap => tables_bytes(totals, shards, DASH_MAP_SLOT_BYTES),
-            Kind::CMap => totals.payload_bytes + totals.entries * CMAP_OVERHEAD_BYTES,
+            Kind::CMap => cmap_bytes(totals, replaces),
         }
+}
+
+fn cmap_bytes(totals: Totals, replaces: bool) -> u64 {
+    let live = totals.payload_bytes + totals.entries * CMAP_ENTRY_BYTES;
+    // Where values are replaced all the time, a quarter of the whole may be dead.
+    let dead = if replaces { live / 3 } else { 0 };
+    live + dead + CMAP_CHUNKS_BYTES.min(live / 2)
 }
 
 /// Tables of hashbrown and what hangs from them: at the end, or when they grew for the last time, if that was worse.
@@ -52,7 +63,13 @@ pub fn fits(needed: u64, available: u64) -> bool {
 }
 
 /// How many entries like these would fit, with two digits that are not zero; `None` if not even one.
-pub fn limit(kind: Kind, totals: Totals, shards: u64, available: u64) -> Option<u64> {
+pub fn limit(
+    kind: Kind,
+    totals: Totals,
+    shards: u64,
+    replaces: bool,
+    available: u64,
+) -> Option<u64> {
     let part = |entries: u64| {
         let scale = |total: u64| {
             (u128::from(total) * u128::from(entries) / u128::from(totals.entries)) as u64
@@ -63,7 +80,7 @@ pub fn limit(kind: Kind, totals: Totals, shards: u64, available: u64) -> Option<
             heap_bytes: scale(totals.heap_bytes),
         }
     };
-    let fit = |entries: u64| fits(bytes(kind, part(entries), shards), available);
+    let fit = |entries: u64| fits(bytes(kind, part(entries), shards, replaces), available);
     // The largest that fits: the estimate never falls as the entries become more.
     let (mut most, mut too_many) = (0, totals.entries + 1);
     while most + 1 < too_many {
@@ -94,17 +111,47 @@ mod tests {
     fn the_estimates_follow_the_entries() {
         // 2^23 slots hold up to 7 340 032 entries; the last growth was at half of that.
         let table = (1 << 23) * 49;
-        let needed = |entries| bytes(Kind::RwLock, totals(entries), 8) - PROCESS_BYTES;
+        let needed = |entries| bytes(Kind::RwLock, totals(entries), 8, true) - PROCESS_BYTES;
         assert_eq!(needed(7_000_000), 7_000_000 * 112 + table);
         assert_eq!(needed(3_700_000), 3_670_016 * 112 + table * 3 / 2);
-        assert_eq!(
-            bytes(Kind::CMap, totals(1_000_000), 8),
-            PROCESS_BYTES + 104_000_000
-        );
-        let dash_map = bytes(Kind::DashMap, totals(1_000_000), 8);
+        let dash_map = bytes(Kind::DashMap, totals(1_000_000), 8, false);
         assert!(
-            bytes(Kind::CMap, totals(1_000_000), 8) < dash_map
-                && dash_map < bytes(Kind::RwLock, totals(1_000_000), 8)
+            bytes(Kind::CMap, totals(1_000_000), 8, false) < dash_map
+                && dash_map < bytes(Kind::RwLock, totals(1_000_000), 8, false)
+        );
+    }
+
+    /// What CMap took at its worst moment, by measurement: never more than the estimate, which is not far above it.
+    #[test]
+    fn cmaps_estimate_is_an_upper_bound() {
+        let of = |entries, entry_bytes| Totals {
+            entries,
+            payload_bytes: entries * entry_bytes,
+            heap_bytes: 0,
+        };
+        // Entries, bytes of each, whether values are replaced; KiB at the worst moment.
+        for (entries, entry_bytes, replaces, took) in [
+            (60_000, 80, false, 7_828),
+            (132_592, 118, false, 20_070),
+            (250_000, 116, false, 35_640),
+            (500_000, 116, false, 67_790),
+            (600_000, 80, false, 70_020),
+            (60_000, 316, true, 31_908),
+            (132_592, 80, true, 25_128),
+            (132_592, 316, true, 61_748),
+            (300_000, 80, true, 41_252),
+            (300_000, 316, true, 135_544),
+            (600_000, 80, true, 78_208),
+        ] {
+            let needed = bytes(Kind::CMap, of(entries, entry_bytes), 8, replaces) >> 10;
+            assert!(
+                (took..=took + took / 3 + (12 << 10)).contains(&needed),
+                "{entries} entries of {entry_bytes} bytes took {took} KiB; {needed} were estimated"
+            );
+        }
+        assert_eq!(
+            bytes(Kind::CMap, of(1_000_000, 80), 8, false),
+            PROCESS_BYTES + CMAP_CHUNKS_BYTES + 104_000_000
         );
     }
 
@@ -118,16 +165,16 @@ mod tests {
     fn the_limit_fits_and_is_not_far_from_the_most() {
         for kind in Kind::ALL {
             let available = 200 << 20;
-            let limit = limit(kind, totals(50_000_000), 8, available).unwrap();
+            let limit = limit(kind, totals(50_000_000), 8, true, available).unwrap();
             assert!(
-                fits(bytes(kind, totals(limit), 8), available),
+                fits(bytes(kind, totals(limit), 8, true), available),
                 "{kind}: {limit}"
             );
             assert!(
-                !fits(bytes(kind, totals(limit * 11 / 10 + 1), 8), available),
+                !fits(bytes(kind, totals(limit * 11 / 10 + 1), 8, true), available),
                 "{kind}: {limit}"
             );
         }
-        assert_eq!(limit(Kind::CMap, totals(1_000), 8, 1 << 20), None);
+        assert_eq!(limit(Kind::CMap, totals(1_000), 8, false, 1 << 20), None);
     }
 }

@@ -57,17 +57,17 @@ impl<'t> Trial<'t> {
         })
     }
 
-    /// That every store will find the memory that it needs, by all that is known beforehand.
-    pub fn expect_room(&self, totals: Totals) -> Result<(), Failure> {
+    /// That every store will find the memory that it needs, by all that is known beforehand; with a mixed phase as for `run`.
+    pub fn expect_room(&self, totals: Totals, mix: Option<u8>) -> Result<(), Failure> {
         Kind::ALL
             .into_iter()
-            .try_for_each(|kind| self.expect_room_for(kind, totals))
+            .try_for_each(|kind| self.expect_room_for(kind, totals, mix))
     }
 
     /// Measures all stores, with a mixed phase of so many lookups in a hundred if there is to be one, and reports.
     pub fn run(self, packed: &Packed, origin: Origin, mix: Option<u8>) -> Result<(), Failure> {
         let totals = packed.totals();
-        self.expect_room(totals)?;
+        self.expect_room(totals, mix)?;
         let runner = Runner {
             packed: packed.file(),
             entries: totals.entries,
@@ -80,7 +80,7 @@ impl<'t> Trial<'t> {
         self.progress.measuring(runner.steps(Kind::ALL.len()));
         let mut stores = Vec::with_capacity(Kind::ALL.len());
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
-            self.expect_room_for(kind, totals)?;
+            self.expect_room_for(kind, totals, mix)?;
             stores.push((kind, runner.measure(number, kind)?));
         }
         self.progress.clear();
@@ -88,16 +88,19 @@ impl<'t> Trial<'t> {
         self.targets.write(&comparison)
     }
 
-    fn expect_room_for(&self, kind: Kind, totals: Totals) -> Result<(), Failure> {
+    fn expect_room_for(&self, kind: Kind, totals: Totals, mix: Option<u8>) -> Result<(), Failure> {
         let Some(available) = self.args.memory_available.or_else(memory::available) else {
             return Ok(());
         };
         let shards = estimate::default_shards();
-        let needed = estimate::bytes(kind, totals, shards);
+        let replaces = mix.is_some_and(|lookups| lookups < 100);
+        let needed = estimate::bytes(kind, totals, shards, replaces);
         if estimate::fits(needed, available) {
             return Ok(());
         }
-        let most = estimate::limit(kind, totals, shards, available);
+        // With so few, no other store is refused in its turn.
+        let limit = |kind| estimate::limit(kind, totals, shards, replaces, available);
+        let most = Kind::ALL.into_iter().map(limit).min().flatten();
         Err(Failure::TooLarge {
             kind,
             needed,
