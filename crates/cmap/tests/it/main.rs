@@ -14,6 +14,7 @@ mod figures;
 mod hostile;
 mod knobs;
 mod limits;
+mod long_scans;
 mod model;
 mod pins;
 mod refs;

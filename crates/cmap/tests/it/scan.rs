@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-const GEOMETRIES: [fn() -> Builder; 3] = [CMap::builder, internal::tiny, internal::tiny_wide];
+pub(super) const GEOMETRIES: [fn() -> Builder; 3] =
+    [CMap::builder, internal::tiny, internal::tiny_wide];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A scan of one kind: hands out what it shows.
@@ -113,7 +114,7 @@ fn every_entry_once() {
 }
 
 /// What may happen to a map while it is scanned. None of it touches the keys that stay.
-fn meanwhile(map: &CMap, rng: &mut Rng, version: u64) {
+pub(super) fn meanwhile(map: &CMap, rng: &mut Rng, version: u64) {
     let beside = key_bytes(1_000_000 + rng.u64(..3_000));
     match rng.u16(..1_000) {
         0..=399 => drop(map.insert(&beside, &[8; 60]).expect("there is memory")),
