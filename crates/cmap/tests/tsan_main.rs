@@ -308,7 +308,7 @@ fn hold<S: BuildHasher>(map: &CMap<S>, round: Round) -> usize {
 /// Twenty keys: more than a group.
 /// Keys of a batch: sometimes more than what misses at a time, mostly a few.
 fn batch(round: Round) -> Vec<[u8; 16]> {
-    let count = if round.number % 8 == 0 { 20 } else { 3 };
+    let count = if round.number % 7 == 0 { 20 } else { 3 };
     (0..count)
         .map(|n| key_bytes((round.random + n) % 64))
         .collect()
