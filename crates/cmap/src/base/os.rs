@@ -13,7 +13,7 @@
 #![cfg_attr(any(cmap_loom, cmap_shuttle), allow(dead_code))]
 
 use core::ptr::NonNull;
-use std::io;
+use std::io::{self, Write};
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 use super::sync::{AtomicBool, Ordering};
@@ -207,12 +207,23 @@ fn discard(at: *mut libc::c_void, len: usize) -> bool {
     if fresh == at {
         return true;
     }
-    // What is refused as invalid is refused before anything is done. After any other failure the pages may be gone, and what
-    // somebody else maps there next is not ours to write to.
-    if io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
-        std::process::abort();
+    // Linux refuses before it does anything (no mapping left to give, say); elsewhere the old pages may be gone already, and
+    // what somebody else maps there next is not ours to write to. msync fails where a page of its range is not mapped.
+    // SAFETY: MS_ASYNC neither reads nor writes the pages.
+    let is_mapped = unsafe { libc::msync(at, len, libc::MS_ASYNC) } == 0;
+    if !is_mapped {
+        end_process("the system took pages away while it was to renew them");
     }
     false
+}
+
+/// What is left to do where going on would be unsound: says why, and aborts.
+#[cold]
+#[cfg_attr(cmap_tsan, allow(dead_code))]
+fn end_process(reason: &str) -> ! {
+    // Nobody is left to be told of a closed stderr.
+    let _ = writeln!(io::stderr(), "cmap: {reason}");
+    std::process::abort();
 }
 
 fn sysconf(name: libc::c_int, fallback: usize) -> usize {
@@ -315,7 +326,7 @@ mod membarrier {
             std::thread::yield_now();
         }
         // Registered, yet refused: a filter was installed after the first map. Pins rely on it, so this is final.
-        std::process::abort();
+        super::end_process("membarrier is refused, though this process was registered for it");
     }
 }
 
