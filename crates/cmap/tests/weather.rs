@@ -1,6 +1,8 @@
 //! Odd weather: systems that refuse, processes that fork or end, threads that come, go and stall. What would disturb other tests
 //! has a process of its own. Unsafe code here asks the system for what std does not.
 
+#[path = "weather/barriers.rs"]
+mod barriers;
 mod common;
 #[path = "weather/ends.rs"]
 mod ends;

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::process::ExitStatusExt,
     process::{Command, Output},
 };
 
@@ -30,6 +31,22 @@ pub fn alone_until_it_exits(name: &str, body: impl FnOnce()) {
     };
     let stderr = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "({}): {stderr}", child.status);
+}
+
+/// Runs `body` in a process of its own, which the library aborts, saying `words`.
+#[track_caller]
+pub fn alone_until_it_aborts(name: &str, words: &str, body: impl FnOnce()) {
+    let Some(child) = child(name) else {
+        body();
+        panic!("the process goes on");
+    };
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    let is_aborted = child.status.signal() == Some(libc::SIGABRT);
+    assert!(
+        is_aborted && stderr.lines().any(|line| line == words),
+        "({}): {stderr}",
+        child.status
+    );
 }
 
 /// Runs `body` in a process of its own: the test `name` (its full path in this binary) is started again as a child, alone, and
