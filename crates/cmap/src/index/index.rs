@@ -4,7 +4,9 @@
 //! never changes; a miss is right because of *Stable-slot*: had the key been there all along, the scan would have met it.
 //! A table that was replaced meanwhile is frozen, and shows what was true at its freezing, after the reader had begun.
 
-use super::collect::{self, BUCKET_ENTRIES_MAX};
+use core::ops::RangeInclusive;
+
+use super::collect::Buckets;
 use super::directory::Directory;
 use super::shape::{Geometry, Spread};
 use super::slot::{self, Want};
@@ -322,20 +324,15 @@ impl Index {
 
     // --- in hash order ---
 
-    /// The locations of the entries of `hash`'s bucket, at one instant; their count, the bucket's hashes, and whether
-    /// some of its keys may be in the spill tables.
-    pub(crate) fn bucket_entries(
-        &self,
-        hash: u64,
-        pool: &Pool,
-        pin: &Pin,
-        out: &mut [Option<Location>; BUCKET_ENTRIES_MAX],
-    ) -> (usize, core::ops::RangeInclusive<u64>, bool) {
-        let table = self.resolve(hash, pool, pin);
-        let bucket = table.spread(hash).bucket;
-        let range = table.shape().range(table.depth(), hash, bucket);
-        let (count, spilled) = collect::collect(&table, bucket, out);
-        (count, range, spilled && !self.spill.is_empty())
+    /// The buckets that hold the first hashes of `hashes`: a few, as many as lie in one table.
+    pub(crate) fn buckets(&self, hashes: &RangeInclusive<u64>, pool: &Pool, pin: &Pin) -> Buckets {
+        let table = self.resolve(*hashes.start(), pool, pin);
+        Buckets::collect(&table, hashes, pool)
+    }
+
+    /// Whether there are spill tables.
+    pub(crate) fn has_spilled(&self) -> bool {
+        !self.spill.is_empty()
     }
 
     /// Every location in the spill tables.

@@ -18,7 +18,7 @@ mod slot;
 mod spill;
 mod table;
 
-pub(crate) use collect::BUCKET_ENTRIES_MAX;
+pub(crate) use collect::{Bucket, Buckets};
 pub(crate) use directory::Directory;
 pub(crate) use index::{Context, Glance, Index, IndexKeeper};
 pub(crate) use locked::{Locked, NoRoom};

@@ -271,25 +271,26 @@ impl<'p> Table<'p> {
             return;
         }
         interleave::point();
-        let first = &self.bucket(bucket)[0];
         let mut backoff = Backoff::new();
-        loop {
-            let word = first.load(Ordering::Relaxed);
-            // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
-            if word & slot::LOCK == 0
-                && first
-                    .compare_exchange(
-                        word,
-                        word | slot::LOCK,
-                        Ordering::Acquire,
-                        Ordering::Relaxed,
-                    )
-                    .is_ok()
-            {
-                return;
-            }
+        while !self.try_freeze(bucket) {
             backoff.wait();
         }
+    }
+
+    /// The same, if nobody else holds the lock.
+    pub(super) fn try_freeze(&self, bucket: usize) -> bool {
+        let first = &self.bucket(bucket)[0];
+        let word = first.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
+        word & slot::LOCK == 0
+            && first
+                .compare_exchange(
+                    word,
+                    word | slot::LOCK,
+                    Ordering::Acquire,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
     }
 
     /// Takes a freeze back: nothing was changed.

@@ -293,6 +293,14 @@ mod real {
             super::prefetch(line);
         }
 
+        /// The same of an entry's first two lines: a small one seldom has more.
+        #[inline]
+        pub(crate) fn prefetch_entry(&self, at: Location) {
+            let line = self.range.base().as_ptr().wrapping_add(at.offset());
+            super::prefetch(line);
+            super::prefetch(line.wrapping_add(size_of::<Line>()));
+        }
+
         #[inline]
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
             let offset = id.0 as usize * size_of::<Descriptor>();
@@ -608,6 +616,8 @@ mod model {
         pub(crate) fn prefetch_line(&self, _line: &Line) {}
 
         pub(crate) fn prefetch(&self, _at: Location) {}
+
+        pub(crate) fn prefetch_entry(&self, _at: Location) {}
 
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
             self.descriptors[id.0 as usize].get_or_init(|| Descriptor {

@@ -38,7 +38,8 @@ pub(crate) struct Seen<'p, S> {
     store: &'p Store<S>,
     pin: &'p Pin,
     generation: Option<&'p Generation>,
-    hash: u64,
+    /// `None`: nobody has asked yet.
+    hash: Option<u64>,
     key: &'p [u8],
     entry: Option<(Location, &'p [u8])>,
 }
@@ -47,6 +48,10 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
     /// Its value. It stays as it is, whatever others do.
     pub(crate) fn value(&self) -> Option<&'p [u8]> {
         self.entry.map(|(_, value)| value)
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash.unwrap_or_else(|| self.store.hash(self.key))
     }
 
     /// Where its entry lies, and the value.
@@ -81,7 +86,7 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
         }
         let mut expect = self.expect();
         loop {
-            let (hash, key) = (self.hash, self.key);
+            let (hash, key) = (self.hash(), self.key);
             match self
                 .store
                 .put(self.pin, hash, key, expect, &mut unpublished)?
@@ -105,7 +110,7 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
         };
         let mut expect = self.expect();
         loop {
-            let (hash, key) = (self.hash, self.key);
+            let (hash, key) = (self.hash(), self.key);
             match self.store.take(self.pin, generation, hash, key, expect) {
                 Change::Made(_, bytes) => {
                     let is_removal = true;
@@ -119,7 +124,7 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
     /// Where the entry is now, if it was only moved: the same value stands elsewhere.
     #[cold]
     fn moved(&self) -> Option<Location> {
-        let now = self.store.look(self.hash, self.key, self.pin);
+        let now = self.store.look(self.hash(), self.key, self.pin);
         let is_same = match (self.generation, now.generation) {
             (Some(before), Some(now)) => core::ptr::eq(before, now),
             _ => false,
@@ -185,7 +190,7 @@ impl<S: BuildHasher> Store<S> {
             store: self,
             pin,
             generation,
-            hash,
+            hash: Some(hash),
             key,
             entry,
         }
@@ -196,7 +201,6 @@ impl<S: BuildHasher> Store<S> {
         &'p self,
         generation: &'p Generation,
         pin: &'p Pin,
-        hash: u64,
         at: Location,
         entry: Entry<'p>,
     ) -> Seen<'p, S> {
@@ -204,7 +208,7 @@ impl<S: BuildHasher> Store<S> {
             store: self,
             pin,
             generation: Some(generation),
-            hash,
+            hash: None,
             key: entry.key,
             entry: Some((at, entry.value)),
         }

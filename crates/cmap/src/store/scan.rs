@@ -10,31 +10,9 @@ use core::ops::{ControlFlow, RangeInclusive};
 use super::generation::Generation;
 use super::modify::Seen;
 use super::store::Store;
-use crate::base::interleave;
-use crate::index::BUCKET_ENTRIES_MAX;
+use crate::index::{Bucket, Buckets};
 use crate::log::Entry;
-use crate::memory::{Location, Pin};
-
-/// Buckets collected, and their entries asked of the processor, before any is shown.
-const AHEAD: usize = 4;
-
-struct Bucket {
-    entries: [Option<Location>; BUCKET_ENTRIES_MAX],
-    count: usize,
-    first: u64,
-    last: u64,
-    spilled: bool,
-}
-
-impl Bucket {
-    const EMPTY: Self = Self {
-        entries: [None; BUCKET_ENTRIES_MAX],
-        count: 0,
-        first: 0,
-        last: 0,
-        spilled: false,
-    };
-}
+use crate::memory::Pin;
 
 impl<S: BuildHasher> Store<S> {
     /// Shows entries whose hashes lie in `hashes`, in their order: those of a few buckets, under one pin, until `enough` says so
@@ -49,30 +27,10 @@ impl<S: BuildHasher> Store<S> {
         let Some(generation) = self.generation.load(&pin) else {
             return ControlFlow::Continue(None);
         };
-        let mut buckets = [Bucket::EMPTY; AHEAD];
-        let mut next = Some(*hashes.start());
-        let mut filled = 0;
-        for bucket in &mut buckets {
-            let Some(first) = next.filter(|first| hashes.contains(first)) else {
-                break;
-            };
-            let (count, range, spilled) =
-                generation
-                    .index
-                    .bucket_entries(first, &self.pool, &pin, &mut bucket.entries);
-            let last = *range.end().min(hashes.end());
-            (bucket.count, bucket.first, bucket.last, bucket.spilled) =
-                (count, first, last, spilled);
-            for &at in bucket.entries[..count].iter().flatten() {
-                self.pool.arena().prefetch(at);
-            }
-            next = last.checked_add(1);
-            filled += 1;
-            interleave::point();
-        }
+        let buckets = generation.index.buckets(&hashes, &self.pool, &pin);
         let mut next = None;
-        for bucket in &buckets[..filled] {
-            self.show(generation, bucket, &pin, f)?;
+        for bucket in buckets.iter() {
+            self.show(generation, &buckets, bucket, &pin, f)?;
             next = bucket
                 .last
                 .checked_add(1)
@@ -87,20 +45,21 @@ impl<S: BuildHasher> Store<S> {
     fn show<B>(
         &self,
         generation: &Generation,
+        buckets: &Buckets,
         bucket: &Bucket,
         pin: &Pin,
         f: &mut impl FnMut(&Seen<'_, S>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let range = bucket.first..=bucket.last;
-        for &at in bucket.entries[..bucket.count].iter().flatten() {
+        for at in buckets.entries(bucket) {
             let entry = self.entry(at, pin);
-            let hash = self.hash(entry.key);
-            if range.contains(&hash) || cfg!(planted_show_all) {
-                f(&self.seen(generation, pin, hash, at, entry))?;
+            let is_part = bucket.is_whole || range.contains(&self.hash(entry.key));
+            if is_part || cfg!(planted_show_all) {
+                f(&self.seen(generation, pin, at, entry))?;
             }
         }
-        if bucket.spilled {
-            self.show_spilled(generation, bucket, pin, f)
+        if bucket.is_spilled && generation.index.has_spilled() {
+            self.show_spilled(generation, buckets, bucket, pin, f)
         } else {
             ControlFlow::Continue(())
         }
@@ -111,6 +70,7 @@ impl<S: BuildHasher> Store<S> {
     fn show_spilled<B>(
         &self,
         generation: &Generation,
+        buckets: &Buckets,
         bucket: &Bucket,
         pin: &Pin,
         f: &mut impl FnMut(&Seen<'_, S>) -> ControlFlow<B>,
@@ -122,13 +82,10 @@ impl<S: BuildHasher> Store<S> {
             let entries = slots.map(|(slot, at)| (slot, at, self.entry(at, pin)));
             entries.filter(|(_, _, entry)| range.contains(&self.hash(entry.key)))
         };
-        let mut show = |at, entry: Entry<'_>| {
-            let hash = self.hash(entry.key);
-            f(&self.seen(generation, pin, hash, at, entry))
-        };
+        let mut show = |at, entry: Entry<'_>| f(&self.seen(generation, pin, at, entry));
         let shown = |key: &[u8]| {
-            let mut entries = bucket.entries[..bucket.count].iter().flatten();
-            entries.any(|&at| self.entry(at, pin).key == key)
+            let mut entries = buckets.entries(bucket);
+            entries.any(|at| self.entry(at, pin).key == key)
         };
         // A key that was removed and came back while we looked may stand here twice, or have been shown.
         let mut spilled = Vec::new();
