@@ -67,9 +67,9 @@ fn may_be_beyond(home: &Line, window: u64) -> bool {
 /// The home line of a hash, and what its slot would look like.
 #[derive(Clone, Copy)]
 pub(crate) struct Home<'p> {
-    entry: TableRef,
-    spread: Spread,
-    line: &'p Line,
+    pub(super) entry: TableRef,
+    pub(super) spread: Spread,
+    pub(super) line: &'p Line,
 }
 
 impl<'p> Home<'p> {
@@ -95,9 +95,13 @@ impl<'p> Home<'p> {
         pool.arena().prefetch_line(self.line);
     }
 
+    pub(super) fn table(&self, pool: &'p Pool, pin: &'p Pin) -> Table<'p> {
+        Table::of(self.entry, pool, pin)
+    }
+
     /// The overflow lines that may have more of this home.
     fn overflow(&self, pool: &'p Pool, pin: &'p Pin) -> impl Iterator<Item = &'p Line> {
-        let table = Table::of(self.entry, pool, pin);
+        let table = self.table(pool, pin);
         let class = slot::class_of(self.spread.window);
         // Relaxed: it says where else to look, not what is there.
         let filter = self.line[1 + class].load(Ordering::Relaxed);
@@ -198,15 +202,6 @@ impl Index {
         Table::of(self.root(pin).find(hash, pin), pool, pin)
     }
 
-    /// Asks the processor for the bucket of a hash.
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: u64, pool: &Pool, pin: &Pin) {
-        let entry = self.root(pin).find(hash, pin);
-        let bucket = entry.spread(hash).bucket;
-        let line = entry.at().offset() + (1 + bucket) * size_of::<Line>();
-        pool.arena().prefetch(Location::at(line));
-    }
-
     // --- finding ---
 
     /// The first look at a hash: enough for most hits, and for most misses. [`Index::find`] is the whole answer.
@@ -230,6 +225,19 @@ impl Index {
             spread,
             line,
         })
+    }
+
+    /// The same, whatever it takes.
+    #[inline]
+    pub(crate) fn home_of<'p>(&self, pool: &'p Pool, pin: &'p Pin, hash: u64) -> Home<'p> {
+        let entry = self.root(pin).find(hash, pin);
+        let spread = entry.spread(hash);
+        let line = entry.bucket(spread.bucket, pool, pin);
+        Home {
+            entry,
+            spread,
+            line: line.expect("a table lies in the pool's range"),
+        }
     }
 
     /// What `ask` answers about the entry that it knows, among those of this hash.

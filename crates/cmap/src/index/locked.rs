@@ -1,12 +1,13 @@
 //! A locked bucket: where writers change the index.
 //!
-//! A writer locks the home bucket of its key with one read-modify-write, **then resolves generation and directory again**
-//! and starts over if they lead elsewhere; then it looks, and its last act is one Release store (*Published-last*). It
+//! A writer locks the home bucket of its key with one read-modify-write. That it got the lock says that the table is current:
+//! the buckets of one that was replaced stay locked for good. **Then it looks whether the generation is**, and starts over
+//! with the one that replaced it; then it looks for its key, and its last act is one Release store (*Published-last*). It
 //! takes no other lock meanwhile, and runs no foreign code. An overflow or spill slot that holds an entry is changed under
 //! the lock of the entry's home bucket only; a free one is taken by compare-and-swap, since homes share lines.
 
-use super::index::{Context, Index};
-use super::shape::{SLOTS, Spread};
+use super::index::{Context, Home, Index};
+use super::shape::SLOTS;
 use super::slot::{self, Want};
 use super::spill::SpillTable;
 use super::table::{self, Table};
@@ -28,10 +29,8 @@ pub(crate) struct Locked<'p> {
     index: &'p Index,
     pool: &'p Pool,
     pin: &'p Pin,
-    table: Table<'p>,
-    /// Only we change it.
-    home: &'p Line,
-    spread: Spread,
+    /// Only we change its line.
+    home: Home<'p>,
 }
 
 #[derive(Clone, Copy)]
@@ -56,59 +55,47 @@ impl Found<'_> {
 }
 
 impl Index {
-    /// Locks the home bucket of `hash`. `None` if `is_current` denies, asked under the lock.
+    /// Locks the bucket of `hash`, which lately had its `home` there. `None` if `is_current` denies, asked under the lock.
     #[inline]
     pub(crate) fn lock<'p>(
         &'p self,
         pool: &'p Pool,
         pin: &'p Pin,
         hash: u64,
+        mut home: Home<'p>,
         is_current: impl Fn() -> bool,
     ) -> Option<Locked<'p>> {
         let mut backoff = Backoff::new();
         loop {
-            let table = self.resolve(hash, pool, pin);
-            let spread = table.spread(hash);
-            let home = table.bucket(spread.bucket);
-            let first = home[0].load(Ordering::Relaxed);
+            let first = home.line[0].load(Ordering::Relaxed);
             interleave::point();
             // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
-            if first & slot::LOCK != 0
-                || home[0]
+            if first & slot::LOCK == 0
+                && home.line[0]
                     .compare_exchange(
                         first,
                         first | slot::LOCK,
                         Ordering::Acquire,
                         Ordering::Relaxed,
                     )
-                    .is_err()
+                    .is_ok()
             {
-                // Held by a writer, or frozen: resolving anew finds what replaced it.
-                if !is_current() {
-                    return None;
-                }
-                table.assert_not_mine();
-                backoff.wait();
-                continue;
+                interleave::point();
+                let locked = Locked {
+                    index: self,
+                    pool,
+                    pin,
+                    home,
+                };
+                return (is_current() || cfg!(planted_no_revalidation)).then_some(locked);
             }
-            interleave::point();
-            let locked = Locked {
-                index: self,
-                pool,
-                pin,
-                table,
-                home,
-                spread,
-            };
-            if cfg!(planted_no_revalidation) {
-                return Some(locked);
-            }
+            // Held by a writer, or frozen: looking anew finds what replaced its table.
             if !is_current() {
                 return None;
             }
-            if self.root(pin).find(hash, pin) == table.entry {
-                return Some(locked);
-            }
+            home.table(pool, pin).assert_not_mine();
+            backoff.wait();
+            home = self.home_of(pool, pin, hash);
         }
     }
 }
@@ -121,7 +108,7 @@ impl<'p> Locked<'p> {
         second: impl FnOnce() -> u64,
         mut is: impl FnMut(Location) -> bool,
     ) -> Option<Found<'p>> {
-        let mut matches = table::matching(self.home, Want::primary(self.spread.window));
+        let mut matches = table::matching(self.home.line, Want::primary(self.home.spread.window));
         while matches != 0 {
             let n = matches.trailing_zeros() as usize;
             matches &= matches - 1;
@@ -129,7 +116,7 @@ impl<'p> Locked<'p> {
             if Location::of_word(word).is_some_and(&mut is) {
                 return Some(Found {
                     place: Place::Primary(n),
-                    slot: &self.home[n],
+                    slot: &self.home.line[n],
                     word: word & !slot::FLAGS,
                 });
             }
@@ -141,11 +128,15 @@ impl<'p> Locked<'p> {
         self.find_beyond(flags, second, is)
     }
 
+    fn table(&self) -> Table<'p> {
+        self.home.table(self.pool, self.pin)
+    }
+
     /// A word of the home line.
     #[inline]
     fn word(&self, n: usize) -> u64 {
         // Relaxed: under the lock.
-        self.home[n].load(Ordering::Relaxed)
+        self.home.line[n].load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -155,7 +146,7 @@ impl<'p> Locked<'p> {
         second: impl FnOnce() -> u64,
         mut is: impl FnMut(Location) -> bool,
     ) -> Option<Found<'p>> {
-        let want = Want::overflow(self.spread.bucket, self.spread.window);
+        let want = Want::overflow(self.home.spread.bucket, self.home.spread.window);
         for (line, flag) in self.lines() {
             if flags & flag == 0 {
                 continue;
@@ -187,12 +178,12 @@ impl<'p> Locked<'p> {
     }
 
     fn class(&self) -> usize {
-        slot::class_of(self.spread.window)
+        slot::class_of(self.home.spread.window)
     }
 
     fn lines(&self) -> impl Iterator<Item = (&'p Line, u64)> + use<'p> {
-        let table = self.table;
-        let numbers = table.choices(self.spread.bucket, self.class());
+        let table = self.table();
+        let numbers = table.choices(self.home.spread.bucket, self.class());
         numbers
             .into_iter()
             .zip([slot::LINE_A, slot::LINE_B])
@@ -201,7 +192,7 @@ impl<'p> Locked<'p> {
 
     fn store_home(&mut self, n: usize, word: u64) {
         // Release: pairs with the Acquire of readers (Published-last).
-        self.home[n].store(word, publish_order());
+        self.home.line[n].store(word, publish_order());
     }
 
     /// Points the entry's slot elsewhere: replaced, or moved.
@@ -239,8 +230,9 @@ impl<'p> Locked<'p> {
 
     /// Clears the class's flags whose lines hold no entry of this home and class any more: filters do not rot.
     fn refresh_filter(&mut self, class: usize) {
-        let bucket = self.spread.bucket;
-        let numbers = self.table.choices(bucket, class);
+        let bucket = self.home.spread.bucket;
+        let table = self.table();
+        let numbers = table.choices(bucket, class);
         let mut word = self.word(1 + class) & !slot::FLAGS;
         for (number, flag) in numbers.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
             let Some(number) = number else { continue };
@@ -251,7 +243,7 @@ impl<'p> Locked<'p> {
                     && slot::home_of(word) == bucket
                     && slot::class_of_overflow(word) == class
             };
-            if self.table.overflow(number).iter().any(is_ours) {
+            if table.overflow(number).iter().any(is_ours) {
                 word |= flag;
             }
         }
@@ -261,7 +253,7 @@ impl<'p> Locked<'p> {
     /// Stores a new entry in the bucket's own line or an overflow line.
     #[inline]
     pub(crate) fn insert(&mut self, at: Location) -> Result<(), NoRoom> {
-        let word = Want::primary(self.spread.window).word(at);
+        let word = Want::primary(self.home.spread.window).word(at);
         for n in 0..SLOTS {
             let old = self.word(n);
             if Location::of_word(old).is_none() {
@@ -275,8 +267,9 @@ impl<'p> Locked<'p> {
     #[cold]
     fn insert_overflow(&mut self, at: Location) -> Result<(), NoRoom> {
         let class = self.class();
-        let word = Want::overflow(self.spread.bucket, self.spread.window).word(at);
-        while let Some((line, flag)) = self.table.roomier(self.spread.bucket, class) {
+        let word = Want::overflow(self.home.spread.bucket, self.home.spread.window).word(at);
+        let table = self.table();
+        while let Some((line, flag)) = table.roomier(self.home.spread.bucket, class) {
             for slot in line {
                 // Relaxed: taken, but empty to all who look, until the store below.
                 if slot.load(Ordering::Relaxed) == 0
@@ -309,7 +302,7 @@ impl<'p> Locked<'p> {
 
     /// A bucket that spilled once goes on doing so, but that now and then a new key tries first whether a rebuild makes room.
     pub(crate) fn tries_rebuild(&self) -> bool {
-        let one_in = if table::is_divisible(self.home, self.spread.window) {
+        let one_in = if table::is_divisible(self.home.line, self.home.spread.window) {
             RETRY_OTHERS_ONE_IN
         } else {
             RETRY_ALIKE_ONE_IN
@@ -337,7 +330,7 @@ impl<'p> Locked<'p> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `Index::lock` and `Table::freeze`.
-        self.home[0].store(self.word(0) & !slot::LOCK, Ordering::Release);
+        self.home.line[0].store(self.word(0) & !slot::LOCK, Ordering::Release);
     }
 }
 

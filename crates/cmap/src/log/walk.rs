@@ -124,6 +124,10 @@ impl Log {
     pub(crate) fn step<'p>(pool: &'p Pool, walk: &mut Walk, pin: &'p Pin) -> Option<Head<'p>> {
         while walk.next < walk.end {
             let at = Location::at(walk.next);
+            if let Some(head) = Self::ordinary_head(pool, at, pin) {
+                walk.next += head.bytes;
+                return Some(head);
+            }
             match Self::record_in_walk(pool, at, pin) {
                 Record::Entry { header, key, value } => {
                     let len = header + key + value;
@@ -141,6 +145,29 @@ impl Log {
         }
         debug_assert_eq!(walk.next, walk.end, "Within-one-chunk");
         None
+    }
+
+    /// The head of an entry with the common header; `None` says nothing.
+    #[inline(always)]
+    fn ordinary_head<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Option<Head<'p>> {
+        const HEADER_BYTES: usize = entry::ORDINARY_HEADER_BYTES;
+        // To the byte: as in `record_in_walk`.
+        let start = pool.arena().short(at, HEADER_BYTES, pin)?;
+        let Record::Entry { key, value, .. } = entry::decode_ordinary(start)? else {
+            return None;
+        };
+        let len = HEADER_BYTES + key + value;
+        Some(Head {
+            at,
+            key: &pool.arena().short(at, HEADER_BYTES + key, pin)?[HEADER_BYTES..],
+            len,
+            bytes: entry::space(len),
+        })
+    }
+
+    /// Entries of the walk's chunk, `bytes` in all, were relocated: unlinked, all at once.
+    pub(crate) fn moved_out(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk, bytes: usize) {
+        self.lower_by(pool, keeper, walk.chunk, bytes as u64);
     }
 
     /// Gives the walk's credit back. What still lives is left alone until its count has changed.

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
+use crate::base::interleave;
 use crate::base::sync::{Instant, Ordering, rest};
 use crate::base::trace;
+use crate::index::Home;
 use crate::log::{Head, Log, Victims};
 use crate::memory::Pin;
 
@@ -96,7 +98,8 @@ impl<S: BuildHasher> Store<S> {
         };
 
         // Look ahead: hash the next entries and ask the processor for their buckets, then relocate them.
-        let mut batch: [Option<(Head<'_>, u64)>; RELOCATIONS_MAX] = [None; RELOCATIONS_MAX];
+        let mut batch: [Option<(Head<'_>, u64, Home<'_>)>; RELOCATIONS_MAX] =
+            [None; RELOCATIONS_MAX];
         let (mut moved, mut copied, mut looks) = (0, 0, 0);
         let budget = bytes.min(STEP_BYTES);
         while looks < LOOKS_MAX && moved < RELOCATIONS_MAX && (copied < budget || copied == 0) {
@@ -108,8 +111,9 @@ impl<S: BuildHasher> Store<S> {
                     break;
                 };
                 let hash = self.hash(head.key);
-                generation.index.prefetch(hash, &self.pool, pin);
-                batch[count] = Some((head, hash));
+                let home = generation.index.home_of(&self.pool, pin, hash);
+                home.prefetch(&self.pool);
+                batch[count] = Some((head, hash, home));
                 ahead += head.bytes;
                 count += 1;
             }
@@ -135,9 +139,9 @@ impl<S: BuildHasher> Store<S> {
             }
             let before = (moved, copied);
             let mut blocked_at = None;
-            for (head, hash) in batch[..count].iter().flatten() {
+            for &(ref head, hash, home) in batch[..count].iter().flatten() {
                 looks += 1;
-                match self.relocate(generation, pin, *hash, head) {
+                match self.relocate(generation, pin, hash, home, head) {
                     Ok(true) => {
                         moved += 1;
                         copied += head.bytes;
@@ -149,6 +153,8 @@ impl<S: BuildHasher> Store<S> {
                     }
                 }
             }
+            interleave::point();
+            log.moved_out(&self.pool, self, current, copied - before.1);
             let counts = &self.counts;
             // Relaxed, both: figures.
             counts

@@ -1,7 +1,7 @@
 //! The write path: append, lock, publish; and its undoing where that fails.
 //!
 //! ```text
-//! hash -> pin -> prefetch bucket -> append header, key, value -> lock bucket -> resolve again -> look -> one Release store
+//! hash -> pin -> prefetch bucket -> append header, key, value -> lock bucket -> generation again -> look -> one Release store
 //!           ^                                                       |  no room: unlock, rebuild or spill, try again
 //!           '-------------------------------------------------------'  generation replaced: give the bytes back, start over
 //! ```
@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::Backoff;
-use crate::index::{Glance, Locked, Made, NoRoom};
+use crate::index::{Glance, Home, Locked, Made, NoRoom};
 use crate::log::{Appended, Head, Keeper, Log};
 use crate::memory::{Location, Pin, Refused, Who};
 
@@ -156,14 +156,15 @@ impl<S: BuildHasher> Store<S> {
             return Ok(Change::Unexpected);
         }
         let generation = self.generation_or_new(pin)?;
-        generation.index.prefetch(hash, &self.pool, pin);
+        let home = generation.index.home_of(&self.pool, pin, hash);
+        home.prefetch(&self.pool);
         let appended = self.append(generation, key, value.len());
         if cfg!(planted_failed_write_removes) && appended.is_err() {
             self.take(pin, generation, hash, key, Expect::Anything);
         }
         let (mut unpublished, at) = appended?;
         self.pool.arena().write_if_any(at, value);
-        self.put(pin, hash, key, expect, &mut unpublished)
+        self.put_at(home, pin, hash, key, expect, &mut unpublished)
     }
 
     /// Appends an entry up to its value, which the caller writes at the offset that comes with it.
@@ -188,9 +189,23 @@ impl<S: BuildHasher> Store<S> {
     }
 
     /// Publishes an appended entry; makes room for it where there is none.
-    #[inline]
     pub(super) fn put<'p>(
         &'p self,
+        pin: &'p Pin,
+        hash: u64,
+        key: &[u8],
+        expect: Expect,
+        unpublished: &mut Unpublished<'p, S>,
+    ) -> Result<Change<'p>, Refused> {
+        let home = unpublished.generation.index.home_of(&self.pool, pin, hash);
+        self.put_at(home, pin, hash, key, expect, unpublished)
+    }
+
+    /// As [`Store::put`], where the home of `hash` was looked up.
+    #[inline]
+    fn put_at<'p>(
+        &'p self,
+        mut home: Home<'p>,
         pin: &'p Pin,
         hash: u64,
         key: &[u8],
@@ -206,7 +221,8 @@ impl<S: BuildHasher> Store<S> {
         let mut backoff = Backoff::new();
         let mut may_spill = false;
         loop {
-            let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+            let index = &generation.index;
+            let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
                 return Ok(Change::Stale);
             };
             let to = Some(appended.at);
@@ -230,6 +246,7 @@ impl<S: BuildHasher> Store<S> {
                     Made::Spill => may_spill = true,
                 },
             }
+            home = index.home_of(&self.pool, pin, hash);
         }
     }
 
@@ -243,7 +260,9 @@ impl<S: BuildHasher> Store<S> {
         expect: Expect,
     ) -> Change<'p> {
         let is_current = || self.generation.is(generation);
-        let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+        let index = &generation.index;
+        let home = index.home_of(&self.pool, pin, hash);
+        let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Change::Stale;
         };
         match self.publish(locked, pin, key, expect, None, &mut false) {
@@ -348,20 +367,21 @@ impl<S: BuildHasher> Store<S> {
         Some(result)
     }
 
-    /// Copies an entry that a walk showed, if it is still in the index, and points its slot to the copy.
-    /// `Ok(false)`: it was not there any more.
+    /// Copies an entry that a walk showed, if it is still in the index, and points its slot to the copy: the caller takes it off
+    /// the chunk's count. `Ok(false)`: it was not there any more.
     pub(super) fn relocate(
         &self,
         generation: &Generation,
         pin: &Pin,
         hash: u64,
+        home: Home<'_>,
         entry: &Head<'_>,
     ) -> Result<bool, Refused> {
         let from = entry.at;
         let index = &generation.index;
         // A look without the lock: those that are dead end here.
         let is_it = |at| (at == from).then_some(());
-        let is_there = match index.glance(&self.pool, pin, hash) {
+        let is_there = match home.glance() {
             Glance::Likely(at) if at == from => true,
             Glance::Absent => false,
             _ => {
@@ -389,7 +409,7 @@ impl<S: BuildHasher> Store<S> {
         };
         interleave::point();
         let is_current = || self.generation.is(generation);
-        let Some(locked) = generation.index.lock(&self.pool, pin, hash, is_current) else {
+        let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Ok(false);
         };
         let (expect, to) = (Expect::At(from), Some(appended.at));
@@ -399,9 +419,7 @@ impl<S: BuildHasher> Store<S> {
         {
             return Ok(false);
         }
-        interleave::point();
         unpublished.appended = None;
-        generation.log.unlinked(&self.pool, self, from, entry.bytes);
         Ok(true)
     }
 }
