@@ -8,6 +8,7 @@
 
 mod collect;
 mod directory;
+mod filling;
 #[allow(clippy::module_inception)]
 mod index;
 mod locked;

@@ -7,7 +7,10 @@
 //!
 //! Source: extendible hashing (R. Fagin et al. 1979); splits of small tables as in Dash and Dragonfly.
 
+use core::ops::RangeInclusive;
+
 use super::directory::Directory;
+use super::filling::Filling;
 use super::index::{Context, Index, IndexKeeper};
 use super::locked::rehash_all;
 use super::shape::{SLOTS, Shape};
@@ -113,7 +116,7 @@ impl<'a, 'p, K> Displaced<'a, 'p, K> {
     }
 
     /// `false`: they are too many.
-    fn add(&mut self, at: Location, target: &Table<'_>, hash: u64) -> bool {
+    fn add(&mut self, at: Location, target: &Filling<'_>, hash: u64) -> bool {
         let Some(place) = self.entries.get_mut(self.count) else {
             return false;
         };
@@ -274,8 +277,12 @@ impl Index {
         interleave::point();
 
         let target = |number: usize| Table::of(fresh.tables[number], context.pool, context.pin);
-        let targets = [target(0), target(plan.tables - 1)];
-        let targets = &targets[..plan.tables];
+        let mut targets = Targets {
+            tables: [target(0), target(plan.tables - 1)].map(Filling::new),
+            prefixes,
+            depth: plan.depth,
+            count: plan.tables,
+        };
         let is_spilled = !self.spill.is_empty();
         // Relaxed: the freeze comes after every spill from these buckets.
         let is_exact = spilled.is_some() && self.counters.spills.load(Ordering::Relaxed) == spills;
@@ -283,8 +290,8 @@ impl Index {
         let is_larger = sources.len() == 1 && plan.shape > sources[0].shape();
         let grows = is_larger || plan.tables > sources.len();
         let mut displaced = Displaced::new(self, context);
-        let mut place = |at: Location, word: u64, hash: u64| {
-            let target = target_of(targets, &prefixes, plan.depth, hash);
+        let mut place = |targets: &mut Targets<'_>, at: Location, word: u64, hash: u64| {
+            let target = targets.of(hash);
             target.place(hash, at, word & slot::AUX) || grows && displaced.add(at, target, hash)
         };
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
@@ -297,7 +304,9 @@ impl Index {
                     // Relaxed: frozen.
                     let word = slot.load(Ordering::Relaxed);
                     let hash = || recovered(slot::window_of(word));
-                    if Location::of_word(word).is_some_and(|at| !place(at, word, hash())) {
+                    if Location::of_word(word)
+                        .is_some_and(|at| !place(&mut targets, at, word, hash()))
+                    {
                         return Err(NotDone::NoRoom);
                     }
                 }
@@ -308,28 +317,24 @@ impl Index {
                 usize::MAX
             };
             for (&word, &hash) in copy.words.iter().zip(&copy.hashes).take(most) {
-                if Location::of_word(word).is_some_and(|at| !place(at, word, hash)) {
+                if Location::of_word(word).is_some_and(|at| !place(&mut targets, at, word, hash)) {
                     return Err(NotDone::NoRoom);
                 }
             }
             for hash in spilled.iter().filter(|_| is_exact) {
                 if source.has(source_prefix, *hash) {
-                    target_of(targets, &prefixes, plan.depth, *hash).mark_bucket_spilled(*hash);
+                    targets.of(*hash).mark_bucket_spilled(*hash);
                 }
             }
             for bucket in (0..source.shape().primary()).filter(|_| is_spilled && !is_exact) {
                 // Relaxed: frozen.
                 if source.bucket(bucket)[0].load(Ordering::Relaxed) & slot::SPILL != 0 {
                     let range = source.shape().range(source.depth(), source_prefix, bucket);
-                    for (target, prefix) in targets.iter().zip(prefixes) {
-                        target.mark_spilled(&range, prefix);
-                    }
+                    targets.mark_spilled(&range);
                 }
             }
         }
-        if room_for
-            .is_some_and(|hash| !target_of(targets, &prefixes, plan.depth, hash).has_room(hash))
-        {
+        if room_for.is_some_and(|hash| !targets.of(hash).has_room(hash)) {
             return Err(NotDone::NoRoom);
         }
         if !cfg!(planted_displaced_late) && !displaced.spill() {
@@ -523,20 +528,33 @@ fn prefixes_of(plan: Plan, hash: u64) -> [u64; 2] {
     }
 }
 
-fn target_of<'t, 'p>(
-    targets: &'t [Table<'p>],
-    prefixes: &[u64; 2],
+/// The tables of a plan, being filled, and the prefixes of their hashes.
+struct Targets<'p> {
+    tables: [Filling<'p>; 2],
+    prefixes: [u64; 2],
     depth: u32,
-    hash: u64,
-) -> &'t Table<'p> {
-    let mask = if depth == 0 {
-        0
-    } else {
-        u64::MAX << (64 - depth)
-    };
-    // A hasher that lies may lead nowhere: any table is as good.
-    let number = usize::from(targets.len() == 2 && hash & mask == prefixes[1]);
-    &targets[number]
+    count: usize,
+}
+
+impl<'p> Targets<'p> {
+    fn of(&mut self, hash: u64) -> &mut Filling<'p> {
+        let mask = if self.depth == 0 {
+            0
+        } else {
+            u64::MAX << (64 - self.depth)
+        };
+        // A hasher that lies may lead nowhere: any table is as good.
+        let number = usize::from(self.count == 2 && hash & mask == self.prefixes[1]);
+        &mut self.tables[number]
+    }
+
+    /// Sets SPILL wherever there may be hashes of `range`.
+    fn mark_spilled(&self, range: &RangeInclusive<u64>) {
+        let tables = self.tables[..self.count].iter();
+        for (table, prefix) in tables.zip(self.prefixes) {
+            table.mark_spilled(range, prefix);
+        }
+    }
 }
 
 /// How many buckets of `source`, all or none, have slots that give back enough of a hash to place its entry by `plan`.

@@ -73,6 +73,7 @@ const _: () = {
         // Homes fit an overflow slot; a bucket and its window determine `v`.
         assert!(lines.primary <= 256);
         assert!(lines.overflow as usize <= Shape::OVERFLOW_MAX);
+        assert!((lines.primary + lines.overflow) as usize <= Shape::SLOT_LINES_MAX);
         let fine = fine_bits(lines.primary as u32);
         let values = (1u32 << V_BITS).div_ceil(lines.primary as u32);
         assert!(values <= 1 << (V_BITS - fine));
@@ -101,6 +102,9 @@ impl Shape {
 
     /// The most overflow lines that a table has.
     pub(super) const OVERFLOW_MAX: usize = 23;
+
+    /// The most lines with slots that a table has.
+    pub(super) const SLOT_LINES_MAX: usize = 191;
 
     /// Lines shared by the buckets that are full.
     #[inline]

@@ -303,47 +303,6 @@ impl<'p> Table<'p> {
         );
     }
 
-    // --- filling a table that nobody else has ---
-
-    /// Puts an entry into a private table. `false` if there is no room for it.
-    pub(super) fn place(&self, hash: u64, at: Location, aux: u64) -> bool {
-        let spread = self.spread(hash);
-        let home = self.bucket(spread.bucket);
-        // Relaxed, here and below: private until the directory's Release store.
-        let word = Want::primary(spread.window).word(at) | aux;
-        for slot in home {
-            let old = slot.load(Ordering::Relaxed);
-            if Location::of_word(old).is_none() {
-                slot.store(old & slot::FLAGS | word, Ordering::Relaxed);
-                return true;
-            }
-        }
-        let class = slot::class_of(spread.window);
-        let Some((line, flag)) = self.roomier(spread.bucket, class) else {
-            return false;
-        };
-        let Some(slot) = line.iter().find(|slot| slot.load(Ordering::Relaxed) == 0) else {
-            return false;
-        };
-        slot.store(
-            Want::overflow(spread.bucket, spread.window).word(at) | aux,
-            Ordering::Relaxed,
-        );
-        let filter = &home[1 + class];
-        filter.store(filter.load(Ordering::Relaxed) | flag, Ordering::Relaxed);
-        true
-    }
-
-    /// Whether an entry of this hash would find room.
-    pub(super) fn has_room(&self, hash: u64) -> bool {
-        let spread = self.spread(hash);
-        let free = |slot: &AtomicU64| Location::of_word(slot.load(Ordering::Relaxed)).is_none();
-        self.bucket(spread.bucket).iter().any(free)
-            || self
-                .roomier(spread.bucket, slot::class_of(spread.window))
-                .is_some()
-    }
-
     /// The emptier of a bucket's two overflow lines, and its filter flag; `None` if both are full.
     pub(super) fn roomier(&self, bucket: usize, class: usize) -> Option<(&'p Line, u64)> {
         let [a, b] = self.choices(bucket, class);
@@ -364,29 +323,6 @@ impl<'p> Table<'p> {
             _ => return None,
         };
         (best.0 > 0).then_some((best.1, best.2))
-    }
-
-    /// Sets SPILL in the bucket of `hash`, in a private table.
-    pub(super) fn mark_bucket_spilled(&self, hash: u64) {
-        let first = &self.bucket(self.spread(hash).bucket)[0];
-        first.store(
-            first.load(Ordering::Relaxed) | slot::SPILL,
-            Ordering::Relaxed,
-        );
-    }
-
-    /// Sets SPILL in every bucket that holds hashes of `range`, in a private table.
-    pub(super) fn mark_spilled(&self, range: &core::ops::RangeInclusive<u64>, prefix: u64) {
-        for bucket in 0..self.shape().primary() {
-            let own = self.shape().range(self.depth(), prefix, bucket);
-            if own.start() <= range.end() && range.start() <= own.end() {
-                let first = &self.bucket(bucket)[0];
-                first.store(
-                    first.load(Ordering::Relaxed) | slot::SPILL,
-                    Ordering::Relaxed,
-                );
-            }
-        }
     }
 }
 
