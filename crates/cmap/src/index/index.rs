@@ -316,11 +316,14 @@ impl Index {
             }
         }
         // Relaxed: the flag is set before the first insert into the chain returns.
-        if table.bucket(spread.bucket)[0].load(Ordering::Relaxed) & slot::SPILL == 0
-            || self.spill.is_empty()
-        {
+        if table.bucket(spread.bucket)[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
             return None;
         }
+        look();
+        if !self.spill.may_have(hash) {
+            return None;
+        }
+        interleave::point();
         let mut answer = None;
         let is_it = |at| {
             answer = ask(at);
@@ -366,6 +369,11 @@ impl Index {
                 let at = Location::of_word(slot.load(Ordering::Acquire))?;
                 Some((core::ptr::from_ref(slot).cast(), at))
             })
+    }
+
+    /// Whether the filter in front of the spill tables counts what is there. At rest.
+    pub(crate) fn is_spill_filter_exact(&self, spilled: usize) -> bool {
+        self.spill.is_filter_exact(spilled)
     }
 
     pub(crate) fn spill_count(&self, pool: &Pool, pin: &Pin) -> usize {

@@ -29,6 +29,7 @@ pub(crate) struct Locked<'p> {
     index: &'p Index,
     pool: &'p Pool,
     pin: &'p Pin,
+    hash: u64,
     /// Only we change its line.
     home: Home<'p>,
 }
@@ -85,6 +86,7 @@ impl Index {
                     index: self,
                     pool,
                     pin,
+                    hash,
                     home,
                 };
                 return (is_current() || cfg!(planted_no_revalidation)).then_some(locked);
@@ -163,7 +165,7 @@ impl<'p> Locked<'p> {
                 }
             }
         }
-        if self.word(0) & slot::SPILL == 0 || self.index.spill.is_empty() {
+        if self.word(0) & slot::SPILL == 0 || !self.index.spill.may_have(self.hash) {
             return None;
         }
         let (table, slot, word) =
@@ -223,7 +225,7 @@ impl<'p> Locked<'p> {
                 // Release: as above.
                 found.slot.store(0, Ordering::Release);
                 interleave::point();
-                table.leave();
+                self.index.spill.leave(table, self.hash);
             }
         }
     }
@@ -318,7 +320,8 @@ impl<'p> Locked<'p> {
             self.store_home(0, self.word(0) | slot::SPILL);
         }
         interleave::point();
-        if !self.index.spill.insert(self.pool, self.pin, second, at) {
+        let hashes = (self.hash, second);
+        if !self.index.spill.insert(self.pool, self.pin, hashes, at) {
             return Err(NoRoom);
         }
         // Release: pairs with the Acquire in `Index::replace`.

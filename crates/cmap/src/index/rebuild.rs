@@ -98,7 +98,8 @@ impl Drop for Frozen<'_, '_> {
 struct Displaced<'a, 'p, K> {
     index: &'a Index,
     context: &'a Context<'p, K>,
-    entries: [Option<Location>; DISPLACED_MAX],
+    /// Each with its hash, once it is in the spill tables.
+    entries: [Option<(Location, u64)>; DISPLACED_MAX],
     count: usize,
     /// How many of them are in the spill tables.
     spilled: usize,
@@ -120,7 +121,7 @@ impl<'a, 'p, K> Displaced<'a, 'p, K> {
         let Some(place) = self.entries.get_mut(self.count) else {
             return false;
         };
-        *place = Some(at);
+        *place = Some((at, 0));
         self.count += 1;
         target.mark_bucket_spilled(hash);
         true
@@ -129,10 +130,17 @@ impl<'a, 'p, K> Displaced<'a, 'p, K> {
     /// Under the freeze, which is the lock of all their buckets. `false`: the chain has no room.
     fn spill(&mut self) -> bool {
         let Context {
-            pool, pin, second, ..
+            pool,
+            pin,
+            rehash,
+            second,
+            ..
         } = *self.context;
-        for &at in self.entries[..self.count].iter().flatten() {
-            if !self.index.spill.insert(pool, pin, second(at), at) {
+        for (at, hash) in self.entries[..self.count].iter_mut().flatten() {
+            // What a slot gave back of it has not all of the bits that the spill filter looks at. A panic thaws.
+            *hash = rehash(*at);
+            let (at, hashes) = (*at, (*hash, second(*at)));
+            if !self.index.spill.insert(pool, pin, hashes, at) {
                 return false;
             }
             self.spilled += 1;
@@ -154,8 +162,9 @@ impl<K> Drop for Displaced<'_, '_, K> {
         let Context {
             pool, pin, second, ..
         } = *self.context;
-        for &at in self.entries[..self.spilled].iter().flatten() {
-            self.index.spill.take_back(pool, pin, second(at), at);
+        for &(at, hash) in self.entries[..self.spilled].iter().flatten() {
+            let hashes = (hash, second(at));
+            self.index.spill.take_back(pool, pin, hashes, at);
         }
     }
 }

@@ -5,6 +5,9 @@
 //! the chain has no lock of its own: free slots are taken by compare-and-swap. One line per table is scanned, which makes
 //! a lookup linear in the keys of equal hash, at eight a line.
 //!
+//! So that other keys of a flagged bucket do not pay for that, a *filter* in front of the chain counts its keys by the first
+//! half of their hashes: hashes too much alike are one or few to it, and whoever looks for another one reads one line.
+//!
 //! ```text
 //! spill table   line 0: users | - | next | - ...        lines 1..: slots with 23 bits of the second hash
 //! users         entries, and those about to be; CLOSED once the emptied table was unlinked
@@ -14,15 +17,26 @@ use super::shape::{SLOTS, Shape};
 use super::slot::Want;
 use super::table::TableRef;
 use crate::base::interleave;
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::memory::{Line, Location, Pin, Pool};
 
 const CLOSED: u64 = 1 << 63;
 
-/// The chain's head.
+/// Lines of the filter, counters of a line, and in how many of them a key counts. Under a model checker all keys meet in one.
+const FILTER_LINES: usize = if IS_MODEL { 1 } else { 16 };
+const FILTER_COUNTERS: usize = if IS_MODEL { 1 } else { 16 };
+const FILTER_COUNTED_IN: usize = if IS_MODEL { 1 } else { 4 };
+const IS_MODEL: bool = cfg!(any(cmap_loom, cmap_shuttle));
+
+/// The chain's head, and the filter in front of it.
 pub(super) struct Spill {
     head: AtomicU64,
+    filter: [FilterLine; FILTER_LINES],
 }
+
+/// How many keys are in the chain, or about to be: each counts in some counters of the line that its hash names.
+#[repr(align(64))]
+struct FilterLine([AtomicU32; FILTER_COUNTERS]);
 
 /// One table of the chain.
 #[derive(Clone, Copy)]
@@ -57,8 +71,7 @@ impl<'p> SpillTable<'p> {
         self.lines[1..].iter().flatten()
     }
 
-    /// An entry of this table was removed.
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         // Release: pairs with the Acquire in `Spill::unlink_empty`.
         self.users().fetch_sub(1, Ordering::Release);
     }
@@ -68,7 +81,61 @@ impl Spill {
     pub(super) fn new() -> Self {
         Self {
             head: AtomicU64::new(0),
+            filter: core::array::from_fn(|_| {
+                FilterLine(core::array::from_fn(|_| AtomicU32::new(0)))
+            }),
         }
+    }
+
+    /// The counters of a hash; perhaps one twice.
+    fn counters(&self, hash: u64) -> impl Iterator<Item = &AtomicU32> {
+        let mixed = (hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let part = move |number: usize| (mixed >> (60 - 4 * number)) as usize;
+        let line = &self.filter[part(0) % FILTER_LINES].0;
+        (1..=FILTER_COUNTED_IN).map(move |number| &line[part(number) % FILTER_COUNTERS])
+    }
+
+    /// Whether a key of this hash may be here. Costs a look at one line.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        // Acquire: pairs with the Release in `count_out`: who is told of a removal by its count finds the slot empty.
+        self.counters(hash)
+            .all(|counter| counter.load(Ordering::Acquire) != 0)
+    }
+
+    /// Before its slot is stored: who found the key finds it counted.
+    fn count_in(&self, hash: u64) {
+        for counter in self.counters(hash) {
+            // Relaxed: the slot's Release store follows.
+            if cfg!(planted_filter_of_flags) {
+                counter.store(1, Ordering::Relaxed);
+            } else {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// After its slot was emptied.
+    fn count_out(&self, hash: u64) {
+        for counter in self.counters(hash) {
+            // Release: pairs with the Acquire in `may_have`.
+            counter.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// An entry of `table`, with this hash, was removed: its slot is empty.
+    pub(super) fn leave(&self, table: SpillTable<'_>, hash: u64) {
+        self.count_out(hash);
+        table.leave();
+    }
+
+    /// Whether the filter counts as many keys as there are. At rest; as far as sums tell, since a hasher may lie.
+    pub(super) fn is_filter_exact(&self, spilled: usize) -> bool {
+        let counters = self.filter.iter().flat_map(|line| &line.0);
+        let sum = counters.fold(0_u32, |sum, counter| {
+            sum.wrapping_add(counter.load(Ordering::Relaxed))
+        });
+        sum == (FILTER_COUNTED_IN as u32).wrapping_mul(spilled as u32)
     }
 
     /// Whether there is nothing here.
@@ -119,8 +186,15 @@ impl Spill {
     }
 
     /// Stores an entry. `false` if no table of the chain has room for it. Under the lock of its home bucket.
-    pub(super) fn insert(&self, pool: &Pool, pin: &Pin, second: u64, at: Location) -> bool {
+    pub(super) fn insert(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        (hash, second): (u64, u64),
+        at: Location,
+    ) -> bool {
         let word = Want::spill(second).word(at);
+        self.count_in(hash);
         for table in self.tables(pool, pin) {
             let is_counted = !cfg!(planted_spill_counted_late);
             // Acquire: comes after the unlinking that set CLOSED.
@@ -151,15 +225,22 @@ impl Spill {
                 .users()
                 .fetch_sub(is_counted.into(), Ordering::Relaxed);
         }
+        self.count_out(hash);
         false
     }
 
     /// Undoes an insert, under the same lock.
-    pub(super) fn take_back(&self, pool: &Pool, pin: &Pin, second: u64, at: Location) {
+    pub(super) fn take_back(
+        &self,
+        pool: &Pool,
+        pin: &Pin,
+        (hash, second): (u64, u64),
+        at: Location,
+    ) {
         if let Some((table, slot, _)) = self.find(pool, pin, second, |other| other == at, || ()) {
             // Relaxed: who saw it there finds it where it was before.
             slot.store(0, Ordering::Relaxed);
-            table.leave();
+            self.leave(table, hash);
         }
     }
 

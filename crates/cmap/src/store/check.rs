@@ -109,6 +109,10 @@ impl<S: BuildHasher> Store<S> {
         checked.tables = index.table_count();
         checked.spilled = index.spill_count(&self.pool, pin);
         checked.chunks_reachable = log.chunk_count();
+        if !index.is_spill_filter_exact(checked.spilled) {
+            let spilled = checked.spilled;
+            return Err(format!("filters: that of {spilled} spilled entries"));
+        }
         if log.entries() != keys.len() {
             return Err(format!(
                 "len: {} counted, {} in the index",

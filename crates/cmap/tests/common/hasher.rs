@@ -139,27 +139,47 @@ impl Mixed {
     pub const EQUAL: u64 = 0x5555_5555_5555_5555;
 }
 
-/// See [`Mixed`].
-#[derive(Default)]
-pub struct MixedHasher(Option<Shaped>);
+/// As [`Mixed`], but keys that begin with an `=` share the top 30 bits only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MixedTop;
+
+/// Spreads keys well, but for those that begin with an `=`.
+pub struct MixedHasher {
+    shaped: Shaped,
+    alike: fn(u64) -> u64,
+}
+
+impl MixedHasher {
+    fn new(alike: fn(u64) -> u64) -> Self {
+        let shaped = Shaped::new(|hash| hash);
+        Self { shaped, alike }
+    }
+}
 
 impl BuildHasher for Mixed {
     type Hasher = MixedHasher;
     fn build_hasher(&self) -> MixedHasher {
-        MixedHasher(Some(Shaped::new(|hash| hash)))
+        MixedHasher::new(|_| Mixed::EQUAL)
+    }
+}
+
+impl BuildHasher for MixedTop {
+    type Hasher = MixedHasher;
+    fn build_hasher(&self) -> MixedHasher {
+        MixedHasher::new(|hash| (hash >> 30) | (Mixed::EQUAL >> 34 << 34))
     }
 }
 
 impl Hasher for MixedHasher {
     fn write(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            Some(shaped) if bytes.first() != Some(&b'=') => shaped.write(bytes),
-            equal => *equal = None,
+        if bytes.first() == Some(&b'=') {
+            self.shaped.shape = self.alike;
         }
+        self.shaped.write(bytes);
     }
 
     fn finish(&self) -> u64 {
-        self.0.as_ref().map_or(Mixed::EQUAL, Shaped::finish)
+        self.shaped.finish()
     }
 }
 

@@ -9,7 +9,9 @@ mod process;
 mod run;
 mod stamp;
 
-pub use hasher::{EightBits, Fickle, Meddling, Mixed, OneHash, Panicking, SameBottom, SameTop};
+pub use hasher::{
+    EightBits, Fickle, Meddling, Mixed, MixedTop, OneHash, Panicking, SameBottom, SameTop,
+};
 pub use process::{alone, alone_until_it_aborts, alone_until_it_exits, resident};
 pub use run::{eventually, mix, panic_quietly, scaled, seed, spread, within};
 pub use stamp::{STAMP_BYTES, Stamp, key_bytes};

@@ -73,6 +73,27 @@ fn spill_insert_against_trim() {
     });
 }
 
+/// A key is counted in the filter as long as it can be found: another one that leaves the same counters does not hide it.
+#[test]
+fn spill_filter_of_two_homes() {
+    check("spill_filter_of_two_homes", || {
+        let map = spilled(&[LOW, HIGH]);
+        map.remove(&[HIGH, SLOTS]);
+        let map = Arc::new(map);
+        let reader = map.clone();
+        let reader = spawn(move || {
+            if reader.read(Z).is_some() {
+                assert_eq!(reader.remove(X), Some(1));
+                assert!(reader.read(Z).is_some(), "found, and then absent");
+            }
+        });
+        assert_eq!(map.put(Z, 3), None);
+        join(reader);
+        assert_eq!(map.read(Z), Some(3), "an acknowledged put is lost");
+        map.check();
+    });
+}
+
 /// Who is at a table that is unlinked goes on to the next.
 #[test]
 fn trim_against_get() {
