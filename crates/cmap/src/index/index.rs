@@ -72,6 +72,27 @@ pub(crate) struct Home<'p> {
     pub(super) line: &'p Line,
 }
 
+/// What `ask` answers about the entry that it knows, among those of a line that look as wanted.
+#[inline]
+fn among<R>(line: &Line, want: Want, ask: impl Fn(Location) -> Option<R>) -> Option<R> {
+    // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
+    let mut matches = table::matching(line, want);
+    interleave::point();
+    while matches != 0 {
+        // Acquire: pairs with the Release of the slot's store (Published-last).
+        let word = line[matches.trailing_zeros() as usize].load(Ordering::Acquire);
+        matches &= matches - 1;
+        // No longer a match: then the key was absent at this instant.
+        if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
+            let answer = ask(at);
+            if answer.is_some() {
+                return answer;
+            }
+        }
+    }
+    None
+}
+
 impl<'p> Home<'p> {
     #[inline(always)]
     pub(crate) fn glance(&self) -> Glance {
@@ -264,59 +285,25 @@ impl Index {
         ask: impl Fn(Location) -> Option<R>,
         look: impl Fn(),
     ) -> Option<R> {
-        let entry = self.root(pin).find(hash, pin);
-        let spread = entry.spread(hash);
+        let home = self.home_of(pool, pin, hash);
         interleave::point();
-        let table = Table::of(entry, pool, pin);
-        let home = table.bucket(spread.bucket);
-        let want = Want::primary(spread.window);
-        // Branch-free over all eight, then one look again at what matches: which one it is cannot be predicted.
-        let mut matches = table::matching(home, want);
         look();
-        interleave::point();
-        while matches != 0 {
-            // Acquire: pairs with the Release of the slot's store (Published-last).
-            let word = home[matches.trailing_zeros() as usize].load(Ordering::Acquire);
-            matches &= matches - 1;
-            // No longer a match: then the key was absent at this instant.
-            if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
-                let answer = ask(at);
-                if answer.is_some() {
-                    return answer;
-                }
-            }
-        }
-        if !may_be_beyond(home, spread.window) {
-            return None;
+        let answer = among(home.line, Want::primary(home.spread.window), &ask);
+        if answer.is_some() || !may_be_beyond(home.line, home.spread.window) {
+            return answer;
         }
         interleave::point();
         // The overflow lines that the filter names, then the spill tables.
-        // Relaxed: it says where else to look, not what is there.
-        let filter = home[1 + slot::class_of(spread.window)].load(Ordering::Relaxed);
-        let want = Want::overflow(spread.bucket, spread.window);
-        let lines = table.choices(spread.bucket, slot::class_of(spread.window));
-        for (number, flag) in lines.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
-            let Some(number) = number.filter(|_| filter & flag != 0) else {
-                continue;
-            };
-            let line = table.overflow(number);
-            let mut matches = table::matching(line, want);
+        let want = Want::overflow(home.spread.bucket, home.spread.window);
+        for line in home.overflow(pool, pin) {
             look();
-            interleave::point();
-            while matches != 0 {
-                // Acquire: pairs with the Release of the slot's store (Published-last).
-                let word = line[matches.trailing_zeros() as usize].load(Ordering::Acquire);
-                matches &= matches - 1;
-                if let Some(at) = Location::of_word(word).filter(|_| want.matches(word)) {
-                    let answer = ask(at);
-                    if answer.is_some() {
-                        return answer;
-                    }
-                }
+            let answer = among(line, want, &ask);
+            if answer.is_some() {
+                return answer;
             }
         }
         // Relaxed: the flag is set before the first insert into the chain returns.
-        if table.bucket(spread.bucket)[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
+        if home.line[0].load(Ordering::Relaxed) & slot::SPILL == 0 {
             return None;
         }
         look();

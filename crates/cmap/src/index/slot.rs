@@ -3,7 +3,7 @@
 //! ```text
 //!            63   62 61            41  40  39                 0
 //! primary   | flags | window, 21     |aux|  location, 40       |   empty: location 0, flags may be set
-//! overflow  | home bucket, 8 | w., 15|aux|  location, 40       |   empty: 0
+//! overflow  | home bucket, 8 | w., 15|aux|  location, 40       |   empty: 0; taken: aux alone
 //!            63            56 55   41
 //! spill     | second hash, 23        |aux|  location, 40       |   empty: 0
 //! flags     slot 0:    63 LOCK, 62 SPILL (a key of this bucket is, or was, in the spill tables)
