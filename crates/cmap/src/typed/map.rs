@@ -306,7 +306,8 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// [`CMap::get_or_insert_with`].
     ///
     /// # Errors
-    /// [Those of every write](Map#writing). Nothing has changed then.
+    /// [Those of every write](Map#writing); [`Error::Decode`] also if the codec cannot read what it wrote. Nothing has changed
+    /// then.
     ///
     /// ```
     /// let map: cmap::typed::Map<u32, String> = cmap::typed::Map::new();
@@ -322,17 +323,14 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
             return Ok(value);
         }
         let made = f();
-        let (stored, is_ours) = {
-            let bytes = C::encode(made.borrow())?;
-            let bytes = bytes.as_ref();
-            let stored = self
-                .bytes
-                .get_or_insert_with(K::encode(key).as_ref(), || bytes)?;
-            let is_ours = stored == bytes;
-            (stored, is_ours)
-        };
-        if is_ours {
-            Ok(made)
+        let bytes = C::encode(made.borrow())?;
+        let bytes = bytes.as_ref();
+        // What is returned is what was stored, of a codec that rounds, too.
+        let value = C::decode(bytes)?;
+        let key = K::encode(key);
+        let stored = self.bytes.get_or_insert_with(key.as_ref(), || bytes)?;
+        if stored == bytes {
+            Ok(value)
         } else {
             Ok(C::decode(&stored)?)
         }

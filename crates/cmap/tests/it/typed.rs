@@ -357,6 +357,47 @@ fn what_cannot_be_written_changes_nothing() {
     assert_eq!(map.get(&1), Ok(Some(4)));
 }
 
+/// A codec that writes tens, and reads none beyond ninety.
+struct Tens;
+
+impl Codec<u64> for Tens {
+    type Borrowed = u64;
+    type Bytes<'a> = [u8; 1];
+
+    fn encode(value: &u64) -> Result<[u8; 1], EncodeError> {
+        Ok([(value / 10) as u8])
+    }
+
+    fn decode(bytes: &[u8]) -> Result<u64, DecodeError> {
+        match bytes {
+            [tens @ 0..=9] => Ok(10 * u64::from(*tens)),
+            _ => Err(DecodeError::Invalid {
+                what: "tens",
+                len: bytes.len(),
+                reason: "beyond ninety".into(),
+            }),
+        }
+    }
+
+    fn show<R>(bytes: &[u8], f: impl FnOnce(&u64) -> R) -> Result<R, DecodeError> {
+        Self::decode(bytes).map(|value| f(&value))
+    }
+}
+
+#[test]
+fn what_is_made_is_returned_as_it_was_stored() {
+    let map: Map<u8, u64, Tens> = Map::default();
+    assert_eq!(map.get_or_insert_with(&1, || 57), Ok(50));
+    assert_eq!(map.get_or_insert_with(&1, || 99), Ok(50));
+    assert_eq!(map.get(&1), Ok(Some(50)));
+    let unreadable = map.get_or_insert_with(&2, || 100);
+    assert!(matches!(
+        unreadable,
+        Err(Error::Decode(DecodeError::Invalid { .. }))
+    ));
+    assert!(!map.contains_key(&2), "what nobody can read was stored");
+}
+
 #[test]
 fn a_map_says_how_many_and_never_what() {
     let map: Map<String, String> = [("secret".to_string(), "value".to_string())]
