@@ -84,7 +84,10 @@ fn reason(error: serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
-    format!("{text} (column {})", error.column())
+    match error.column() {
+        0 => text.into(),
+        column => format!("{text} (column {column})"),
+    }
 }
 
 /// What a JSON value is, by its first character.
@@ -346,10 +349,7 @@ mod tests {
             ("{\"k\":1,}", "trailing comma (column 8)"),
             ("{\"k\":1,\"v\":1} {", "trailing characters (column 15)"),
             ("{'k':1}", "key must be a string (column 2)"),
-            (
-                "[1]",
-                "invalid type: sequence, expected an object (column 0)",
-            ),
+            ("[1]", "invalid type: sequence, expected an object"),
             (
                 "\"k\"",
                 "invalid type: string \"k\", expected an object (column 3)",

@@ -40,7 +40,7 @@ fn standard_input_is_json_if_the_format_says_so() {
     );
     assert_eq!(
         expect(&output, 3).1,
-        "cmap: standard input, line 2: invalid type: sequence, expected an object (column 0)\n"
+        "cmap: standard input, line 2: invalid type: sequence, expected an object\n"
     );
 }
 

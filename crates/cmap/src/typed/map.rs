@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use super::codec::{Codec, Plain};
 use super::error::{DecodeError, Error};
-use super::iter::Iter;
+use super::iter::{Iter, Keys};
 use super::key::Key;
 use crate::base::hash::RandomState;
 use crate::map::{CMap, Changed, Inserted, Op};
@@ -218,6 +218,30 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
         Ok(self.bytes.insert(key.as_ref(), value.as_ref())?)
     }
 
+    /// As [`Map::insert`]; returns the value that was there. One that cannot be decoded stays. See [`CMap::insert_swap`].
+    ///
+    /// # Errors
+    /// [Those of every write](Map#writing). Nothing has changed then.
+    ///
+    /// ```
+    /// let map: cmap::typed::Map<u32, String> = cmap::typed::Map::new();
+    /// assert_eq!(map.insert_swap(&1, "Ada")?, None);
+    /// assert_eq!(map.insert_swap(&1, "Bob")?.as_deref(), Some("Ada"));
+    /// # Ok::<(), cmap::typed::Error>(())
+    /// ```
+    pub fn insert_swap(&self, key: &K::Borrowed, value: &C::Borrowed) -> Result<Option<V>, Error> {
+        let value = C::encode(value)?;
+        let mut old = Ok(None);
+        self.bytes.compute(K::encode(key).as_ref(), |bytes| {
+            old = bytes.map(C::decode).transpose();
+            match old {
+                Ok(_) => Op::Put(value.as_ref()),
+                Err(_) => Op::Keep,
+            }
+        })?;
+        Ok(old?)
+    }
+
     /// Stores `value` under `key` if the key is absent. See [`CMap::insert_if_absent`].
     ///
     /// # Errors
@@ -379,6 +403,37 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
             .transpose()
     }
 
+    /// Removes `key` if it is there and `f` says so of its value; returns whether it did. A value that cannot be decoded stays. `f`
+    /// may run several times. See [`CMap::remove_if`].
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    ///
+    /// # Panics
+    /// In a forked child, if the map was made before the fork.
+    ///
+    /// ```
+    /// let map: cmap::typed::Map<String, u64> = cmap::typed::Map::new();
+    /// map.insert("k", &1)?;
+    /// assert!(!map.remove_if("k", |&n| n > 1)?);
+    /// assert!(map.remove_if("k", |&n| n == 1)?);
+    /// # Ok::<(), cmap::typed::Error>(())
+    /// ```
+    pub fn remove_if(
+        &self,
+        key: &K::Borrowed,
+        mut f: impl FnMut(&C::Borrowed) -> bool,
+    ) -> Result<bool, DecodeError> {
+        let mut failed = None;
+        let is_removed = self.bytes.remove_if(K::encode(key).as_ref(), |value| {
+            C::show(value, &mut f).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        });
+        failed.map_or(Ok(is_removed), Err)
+    }
+
     /// Removes everything. See [`CMap::clear`].
     ///
     /// # Panics
@@ -473,6 +528,19 @@ impl<K: Key, V, C: Codec<V>, S: BuildHasher> Map<K, V, C, S> {
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, C, S> {
         Iter::new(self.bytes.iter())
+    }
+
+    /// All keys, owned; one that cannot be decoded is an error, and the next ones follow. See [`CMap::keys`].
+    ///
+    /// ```
+    /// let map: cmap::typed::Map<u32, String> = [(1, "a".to_string()), (2, "b".to_string())].into_iter().collect();
+    /// let mut keys = map.keys().collect::<Result<Vec<_>, _>>()?;
+    /// keys.sort();
+    /// assert_eq!(keys, [1, 2]);
+    /// # Ok::<(), cmap::typed::DecodeError>(())
+    /// ```
+    pub fn keys(&self) -> Keys<'_, K, S> {
+        Keys::new(self.bytes.keys())
     }
 
     /// Removes the entries that `f` says `false` of, and returns how many those were. What cannot be decoded stays, and the

@@ -44,6 +44,6 @@ pub use self::postcard::Postcard;
 pub use self::zerocopy::Zerocopy;
 pub use codec::{Codec, Plain};
 pub use error::{DecodeError, EncodeError, Error};
-pub use iter::Iter;
+pub use iter::{Iter, Keys};
 pub use key::Key;
 pub use map::Map;

@@ -51,7 +51,7 @@ where
     for _ in 0..scaled(400_000) {
         let (k, v) = (key(random.u8(..)), value(any_bits(&mut random)));
         let (lent, given, was) = (k.borrow(), v.borrow(), model.get::<K>(&k).cloned());
-        match random.u8(0..10) {
+        match random.u8(0..12) {
             0 => {
                 let did = was.map_or(Inserted::New, |_| Inserted::Replaced);
                 assert_eq!(map.insert(lent, given), Ok(did));
@@ -92,6 +92,18 @@ where
                     None => _ = model.remove::<K>(&k),
                 }
             }
+            7 => {
+                assert_eq!(map.insert_swap(lent, given), Ok(was));
+                model.insert(k, v);
+            }
+            8 => {
+                let is_gone = random.bool();
+                let removed = map.remove_if(lent, |_| is_gone);
+                assert_eq!(removed, Ok(is_gone && was.is_some()));
+                if is_gone {
+                    model.remove::<K>(&k);
+                }
+            }
             _ => {
                 assert_eq!(map.get(lent), Ok(was.clone()));
                 assert_eq!(map.contains_key(lent), was.is_some());
@@ -107,6 +119,9 @@ where
     expected.sort();
     entries.sort();
     assert_eq!(entries, expected);
+    let mut keys: Vec<_> = map.keys().map(|key| key.expect("typed")).collect();
+    keys.sort();
+    assert!(keys.iter().eq(expected.iter().map(|(key, _)| key)));
     let mut shown = 0;
     let counted = map.for_each(|key, value| {
         let is_one = |(k, v): &(K, V)| {
@@ -229,8 +244,11 @@ fn bytes_of_no_value_are_an_error_and_stay() {
     assert_eq!(map.get("bad"), Err(wrong.clone()));
     assert_eq!(map.get_with("bad", |n| *n), Err(wrong.clone()));
     assert_eq!(map.take("bad"), Err(wrong.clone()));
+    assert_eq!(map.remove_if("bad", |_| true), Err(wrong.clone()));
     let refused = Err(Error::Decode(wrong.clone()));
     assert_eq!(map.compute("bad", |_| Op::Remove), refused);
+    let swapped = map.insert_swap("bad", &7);
+    assert_eq!(swapped, Err(Error::Decode(wrong.clone())));
     let made = map.get_or_insert_with("bad", || unreachable!("it is there"));
     assert_eq!(made, Err(Error::Decode(wrong.clone())));
     let added = map.fetch_add("bad", 1);
@@ -266,6 +284,7 @@ fn bytes_of_no_key_are_an_error_of_scans() {
         len: 4,
     };
     assert_eq!(map.iter().collect::<Vec<_>>(), [Err(wrong.clone())]);
+    assert_eq!(map.keys().collect::<Vec<_>>(), [Err(wrong.clone())]);
     assert_eq!(map.for_each(|_, _| ()), Err(wrong.clone()));
     assert_eq!(map.retain(|_, _| false), Err(wrong));
     assert_eq!(map.len(), 1);
