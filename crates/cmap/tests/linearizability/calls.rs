@@ -3,7 +3,7 @@
 
 use super::checker::{Call, Event, is_counter};
 use crate::common::key_bytes;
-use cmap::{Budget, CMap, Changed, Error, Inserted, Op, Pinned};
+use cmap::{Budget, CMap, Changed, Cursor, Error, Inserted, Op, Pinned};
 use fastrand::Rng;
 use std::{
     hash::BuildHasher,
@@ -66,6 +66,49 @@ fn words_of(mut value: &[u8]) -> u32 {
         value = rest;
     }
     words as u32
+}
+
+/// What a scan of some kind shows of one key.
+fn look_by_scan<S: BuildHasher>(
+    map: &CMap<S>,
+    how: u8,
+    wanted: &[u8],
+    read: fn(&[u8]) -> u32,
+) -> Call {
+    let mut found = None;
+    let mut show = |key: &[u8], value: &[u8]| {
+        if key == wanted {
+            assert!(found.is_none(), "a scan shows a key twice");
+            found = Some(read(value));
+        }
+    };
+    match how {
+        0 => {
+            let seen = map.try_for_each(|key, value| {
+                show(key, value);
+                if key == wanted {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            assert_eq!(seen.is_break(), found.is_some());
+        }
+        1 => map.for_each(show),
+        2 => map.iter().for_each(|(key, value)| show(&key, &value)),
+        3..=4 => {
+            let mut cursor = Some(Cursor::START);
+            while let Some(from) = cursor {
+                cursor = map.scan(from, 3, &mut show);
+            }
+        }
+        _ => {
+            let count = map.keys().filter(|key| key == wanted).count();
+            assert!(count <= 1, "a scan shows a key twice");
+            return Call::Contains(count == 1);
+        }
+    }
+    Call::Get(found)
 }
 
 impl<S: BuildHasher> Worker<'_, S> {
@@ -205,24 +248,8 @@ impl<S: BuildHasher> Worker<'_, S> {
                 history.push(self.timed(|| retain_all_but(map, &wanted, read)));
                 continue;
             }
-            let whole = self.rng.bool();
-            history.push(self.timed(|| {
-                let mut found = None;
-                let seen = map.try_for_each(|key, value| {
-                    if key != wanted {
-                        return ControlFlow::Continue(());
-                    }
-                    assert!(found.is_none(), "a scan shows a key twice");
-                    found = Some(read(value));
-                    if whole {
-                        ControlFlow::Continue(())
-                    } else {
-                        ControlFlow::Break(())
-                    }
-                });
-                assert_eq!(seen.is_break(), found.is_some() && !whole);
-                Call::Get(found)
-            }));
+            let how = self.rng.u8(..6);
+            history.push(self.timed(|| look_by_scan(map, how, &wanted, read)));
         }
     }
 
