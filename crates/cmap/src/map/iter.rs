@@ -207,6 +207,13 @@ impl<K: AsRef<[u8]>, V: AsRef<[u8]>, S: BuildHasher> Extend<(K, V)> for &CMap<S>
     ///
     /// # Panics
     /// Where [`CMap::insert`] would return an error, with the error's text; the pairs before that are in.
+    ///
+    /// ```
+    /// // A shared map: other threads may read and write meanwhile.
+    /// let map = cmap::CMap::new();
+    /// (&map).extend([("a", "1"), ("b", "2")]);
+    /// assert_eq!(map.len(), 2);
+    /// ```
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         for (key, value) in pairs {
             if let Err(error) = self.insert(key.as_ref(), value.as_ref()) {
@@ -221,6 +228,12 @@ impl<K: AsRef<[u8]>, V: AsRef<[u8]>, S: BuildHasher> Extend<(K, V)> for CMap<S> 
     ///
     /// # Panics
     /// Where [`CMap::insert`] would return an error, with the error's text; the pairs before that are in.
+    ///
+    /// ```
+    /// let mut map: cmap::CMap = [("a", "1")].into_iter().collect();
+    /// map.extend([("a", "2"), ("b", "2")]);
+    /// assert_eq!((map.len(), map.get(b"a")), (2, Some(b"2".to_vec())));
+    /// ```
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         (&*self).extend(pairs);
     }

@@ -117,6 +117,13 @@ where
     ///
     /// # Panics
     /// With the error's text, where [`Map::insert`] returns one.
+    ///
+    /// ```
+    /// // A shared map: other threads may read and write meanwhile.
+    /// let squares: cmap::typed::Map<u64, u64> = cmap::typed::Map::new();
+    /// (&squares).extend((0..10).map(|n| (n, n * n)));
+    /// assert_eq!(squares.len(), 10);
+    /// ```
     fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
         for (key, value) in entries {
             let inserted: Result<_, Error> = self.insert(key.borrow(), value.borrow());
