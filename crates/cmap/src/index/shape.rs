@@ -221,8 +221,9 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// The first shape takes half of a page, and holds a hundred entries whatever their hashes are, near enough.
     pub(crate) const DEFAULT: Self = Self {
-        first: Shape(3),
+        first: Shape(4),
         half: Shape(6),
         top: Shape(7),
         root_bits_max: 16,
