@@ -205,16 +205,15 @@ impl Pool {
         Ok(())
     }
 
+    /// How much may be in use when a charge of `who` is made.
+    fn ceiling(&self, who: Who) -> usize {
+        let own = 2 * self.config.chunk_bytes * usize::from(who == Who::Writer);
+        let max = self.config.max_bytes;
+        max.map_or(usize::MAX, |max| max.saturating_sub(own))
+    }
+
     fn charge_more(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
-        let own = if who == Who::Writer {
-            2 * self.config.chunk_bytes
-        } else {
-            0
-        };
-        let ceiling = self
-            .config
-            .max_bytes
-            .map_or(usize::MAX, |max| max.saturating_sub(own));
+        let ceiling = self.ceiling(who);
         if bytes > ceiling.saturating_sub(state.charged) {
             let available = ceiling.saturating_sub(state.charged);
             return Err(Refused::Limit {
@@ -357,8 +356,11 @@ impl Pool {
     ) -> Result<ChunkId, Refused> {
         let chunk = self.config.chunk_bytes;
         let huge = usize::from(side == Side::Huge && self.config.huge_pages);
+        // Free ones are charged too, but the compactor's two chunks are no writer's for that.
+        let has_room = state.charged - state.resident_bytes + chunk <= self.ceiling(who);
         for side in [huge, 1 - huge] {
-            if let Some(id) = self.pop(&mut state.resident[side]) {
+            let head = &mut state.resident[side];
+            if let Some(id) = has_room.then(|| self.pop(head)).flatten() {
                 state.resident_bytes -= chunk;
                 state.promised_bytes = state.promised_bytes.saturating_sub(chunk);
                 state.chunks_in_use += 1;
@@ -670,6 +672,10 @@ impl Pool {
     /// Chunks dealt out, those for blocks included.
     pub(crate) fn chunks_in_use(&self) -> usize {
         self.state.lock().chunks_in_use
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.config.max_bytes.is_some()
     }
 
     /// Charged bytes as a share of the limit, in 1/256; 0 without a limit.

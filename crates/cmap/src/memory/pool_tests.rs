@@ -59,6 +59,22 @@ fn a_limit_refuses_with_the_numbers_and_spares_the_compactor() {
     assert_eq!(pool.usage().in_use, 192 << 10);
 }
 
+/// Not even one that is free and charged already: else each round of compaction could lose one, until none is left for it.
+#[test]
+fn a_writer_takes_no_free_chunk_of_the_compactors() {
+    let pool = pool(Some(256 << 10));
+    let take = |who| pool.take_chunk(Side::Small, who, ChunkState::Open);
+    let mut taken: Vec<_> = (0..2).map(|_| take(Who::Writer).expect("room")).collect();
+    taken.push(take(Who::Compactor).expect("room"));
+    pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());
+    assert_eq!(pool.usage().free, 64 << 10);
+    assert!(matches!(take(Who::Writer), Err(Refused::Limit { .. })));
+    assert!(take(Who::Compactor).is_ok());
+    pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());
+    pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());
+    assert!(take(Who::Writer).is_ok());
+}
+
 #[test]
 fn blocks_are_zeroed_and_their_chunk_returns() {
     let pool = pool(None);
