@@ -23,6 +23,8 @@ pub enum Command {
     All(AllArgs),
     /// Print the table of memory goals, side by side with DashMap, papaya and a 64-shard RwLock<hashbrown>.
     Memory(MemoryArgs),
+    /// Count the cache lines that operations take from other threads' caches; needs valgrind.
+    Lines(LinesArgs),
     /// Write BENCHMARKS.md and its charts from the results file.
     Report(ReportArgs),
     /// Run one job in this process.
@@ -83,6 +85,31 @@ pub struct MemoryArgs {
     /// Where the results are appended to as well.
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+}
+
+/// For `lines`.
+#[derive(Debug, clap::Args)]
+pub struct LinesArgs {
+    /// Entries that the map is filled with.
+    #[arg(long, default_value = "10k", value_name = "N", value_parser = entries)]
+    pub entries: u64,
+    /// Operations of each kind.
+    #[arg(long, default_value = "2k", value_name = "N", value_parser = entries)]
+    pub ops: u64,
+    /// Threads, which take turns.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub threads: usize,
+    /// These stores.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,...",
+        default_value = "cmap,dashmap,papaya,scc,sharded"
+    )]
+    pub stores: Vec<StoreName>,
+    /// Of keys, values, choices and hashes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// For `report`.

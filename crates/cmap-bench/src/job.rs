@@ -38,6 +38,8 @@ pub enum Kind {
     Deleted,
     /// The same keys overwritten again and again.
     Overwrite,
+    /// Operations in turns, for a trace of their accesses.
+    Lines,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Filled => "filled",
             Self::Deleted => "deleted",
             Self::Overwrite => "overwrite",
+            Self::Lines => "lines",
         }
     }
 }

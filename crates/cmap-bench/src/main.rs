@@ -3,6 +3,7 @@
 //! ```text
 //! args      what was asked for
 //! all       which jobs that makes, in which order           memory    the same for the table of memory goals
+//! lines     cache lines that threads take from each other, counted under valgrind
 //! launch    a child process per job                          results   what came out, a line per figure
 //! workload  what a child does                                report    BENCHMARKS.md out of the results
 //! store     the maps behind one trait                        entry, rng, pages, machine   what the workloads stand on
@@ -15,6 +16,7 @@ mod args;
 mod entry;
 mod job;
 mod launch;
+mod lines;
 mod machine;
 mod memory;
 mod pages;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::All(args) => all::run(&args),
         Command::Memory(args) => memory::run(&args),
+        Command::Lines(args) => lines::run(&args),
         Command::Report(args) => report::run(&args),
         Command::RunOne { job } => launch::child(&job),
     };

@@ -7,7 +7,7 @@ use crate::job::{Job, Kind};
 use crate::store::{Plan, Session, StdMap, Store, StoreName, Variant};
 use crate::workload::{Out, run, run_on};
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Steady,
     Kind::Batch,
     Kind::Hit,
@@ -21,6 +21,7 @@ const KINDS: [Kind; 13] = [
     Kind::Filled,
     Kind::Deleted,
     Kind::Overwrite,
+    Kind::Lines,
 ];
 const STORES: [StoreName; 9] = [
     StoreName::Cmap,

@@ -3,6 +3,7 @@
 mod batch;
 mod beside;
 mod churn;
+mod lines;
 mod memory;
 mod pause;
 mod six;
@@ -13,6 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+pub use self::lines::{COUNTED, MARKS, MARKS_AT, Mark, THREADS_MAX};
 use crate::entry::{Buffer, VALUE_BYTES_MAX};
 use crate::job::{Job, Kind};
 use crate::machine::{Placed, cores, thread_time};
@@ -55,6 +57,7 @@ pub fn run_on<S: Store>(job: &Job, out: &mut Out) {
         Kind::Filled => memory::filled::<S>(job, out),
         Kind::Deleted => memory::deleted::<S>(job, out),
         Kind::Overwrite => memory::overwrite::<S>(job, out),
+        Kind::Lines => lines::run::<S>(job, out),
     }
 }
 
