@@ -41,6 +41,8 @@ pub(crate) use loom::sync::{
 /// is the hasher, under the walk's, where a panic skips some entries until the next walk.
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
+pub(crate) use imp::Guard as MutexGuard;
+
 impl<T> Mutex<T> {
     #[cfg(not(cmap_loom))]
     pub(crate) const fn new(value: T) -> Self {

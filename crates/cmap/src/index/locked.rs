@@ -211,6 +211,17 @@ impl<'p> Locked<'p> {
         }
     }
 
+    /// Moves the entry at `from` to `to`, if its slot is in the home line. `false`: it may be elsewhere.
+    #[inline]
+    pub(crate) fn repoint(&mut self, from: Location, to: Location) -> bool {
+        // An entry is published once: no other slot says `from`.
+        let found = (0..SLOTS).find(|&n| Location::of_word(self.word(n)) == Some(from));
+        if let Some(n) = found {
+            self.store_home(n, slot::relocated(self.word(n), to));
+        }
+        found.is_some()
+    }
+
     /// Empties the entry's slot.
     pub(crate) fn remove(&mut self, found: &Found<'p>) {
         match found.place {

@@ -48,7 +48,7 @@ impl Log {
     #[inline]
     pub(super) fn own_lane(&self) -> &Lane {
         let lanes = &self.streams[0].lanes;
-        &lanes[thread_hint() % lanes.len()]
+        &lanes[own_number(lanes)]
     }
 
     /// Throws the dice of the thread's lane.
@@ -123,10 +123,16 @@ impl Lane {
     }
 }
 
+/// Which of `lanes`, a power of two of them, the thread prefers.
+#[inline]
+fn own_number(lanes: &[Lane]) -> usize {
+    thread_hint() & (lanes.len() - 1)
+}
+
 /// Locks one of `lanes`: the thread's own if it is free.
 #[inline]
 pub(super) fn lock_any(lanes: &[Lane]) -> (usize, Locked<'_>) {
-    let own = thread_hint() % lanes.len();
+    let own = own_number(lanes);
     if let Some(locked) = lanes[own].try_lock() {
         return (own, locked);
     }
@@ -138,7 +144,7 @@ fn lock_another(lanes: &[Lane], own: usize) -> (usize, Locked<'_>) {
     let mut backoff = Backoff::new();
     loop {
         for step in 0..lanes.len() {
-            let lane = (own + step) % lanes.len();
+            let lane = (own + step) & (lanes.len() - 1);
             if let Some(locked) = lanes[lane].try_lock() {
                 return (lane, locked);
             }

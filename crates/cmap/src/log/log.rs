@@ -53,6 +53,8 @@ pub(super) struct Stream {
 pub(crate) struct Log {
     pub(super) streams: [Stream; 2],
     pub(super) chunks: Mutex<Vec<ChunkId>>,
+    /// How many there are, for those who need not lock.
+    listed: AtomicUsize,
     /// Chunks of small pages before huge ones are taken.
     small_chunks: usize,
     /// Bytes of extents, as the pool charges them.
@@ -81,7 +83,9 @@ pub(crate) const HOLD: u64 = GRANULE as u64;
 /// A chunk's `walked` before its first walk.
 const NEVER_WALKED: u64 = u64::MAX;
 
+/// As many lanes, or up to the next power of two.
 fn try_lanes(count: usize) -> Result<Box<[Lane]>, Refused> {
+    let count = count.next_power_of_two();
     let mut lanes = Vec::new();
     lanes
         .try_reserve_exact(count)
@@ -106,6 +110,7 @@ impl Log {
                 },
             ],
             chunks: Mutex::new(Vec::new()),
+            listed: AtomicUsize::new(0),
             small_chunks,
             extent_bytes: AtomicUsize::new(0),
             extent_live: AtomicUsize::new(0),
@@ -345,7 +350,7 @@ impl Log {
     /// Stretches are small in a small map.
     fn stretch_bytes(&self, pool: &Pool) -> usize {
         let most = Self::stretch_bytes_max(pool);
-        if self.chunks.lock().len() > 2 {
+        if self.chunk_count() > 2 {
             most
         } else {
             (most / 16).max(1024).min(most)
@@ -456,6 +461,7 @@ impl Log {
             .place
             .store(chunks.len() as u32, Ordering::Relaxed);
         chunks.push(id);
+        self.listed.store(chunks.len(), Ordering::Relaxed);
         Ok(id)
     }
 
@@ -536,6 +542,7 @@ impl Log {
             "Counted is broken: a chunk is handed over once"
         );
         chunks.swap_remove(place);
+        self.listed.store(chunks.len(), Ordering::Relaxed);
         if let Some(&moved) = chunks.get(place) {
             pool.descriptor(moved)
                 .place
@@ -622,7 +629,7 @@ impl Log {
             .iter()
             .map(|lane| lane.bytes.load(Ordering::Relaxed))
             .sum();
-        let chunks = self.chunks.lock().len() * pool.config().chunk_bytes;
+        let chunks = self.chunk_count() * pool.config().chunk_bytes;
         Sums {
             entries: self.entries(),
             live: usize::try_from(live).unwrap_or(0),
@@ -672,6 +679,6 @@ impl Log {
     }
 
     pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.lock().len()
+        self.listed.load(Ordering::Relaxed)
     }
 }

@@ -29,14 +29,6 @@ pub(crate) struct Walk {
     end: usize,
 }
 
-impl Walk {
-    /// Goes back to an entry that it showed.
-    pub(crate) fn rewind(&mut self, to: Location) {
-        debug_assert!(to.offset() < self.next);
-        self.next = to.offset();
-    }
-}
-
 const CREDIT: u64 = if cfg!(planted_walk_without_credit) {
     0
 } else {
@@ -79,10 +71,10 @@ impl Log {
             .filter(|(live, _)| *live <= live_max as u64)
             .min_by_key(|(live, _)| *live)?;
         let descriptor = pool.descriptor(best.1);
-        // The credit: never from zero, which means handed over.
+        // The credit: never from zero, which means handed over; and one at a time: two walks would be in each other's way.
         let mut live = descriptor.live.load(Ordering::Relaxed);
         interleave::point();
-        while live != 0 {
+        while live != 0 && live % GRANULE as u64 == 0 {
             // AcqRel: pairs with the fetch_sub in `lower_by`.
             match descriptor.live.compare_exchange(
                 live,
@@ -123,28 +115,41 @@ impl Log {
     /// The next entry of a walk.
     pub(crate) fn step<'p>(pool: &'p Pool, walk: &mut Walk, pin: &'p Pin) -> Option<Head<'p>> {
         while walk.next < walk.end {
-            let at = Location::at(walk.next);
-            if let Some(head) = Self::ordinary_head(pool, at, pin) {
-                walk.next += head.bytes;
-                return Some(head);
-            }
-            match Self::record_in_walk(pool, at, pin) {
-                Record::Entry { header, key, value } => {
-                    let len = header + key + value;
-                    let head = Head {
-                        at,
-                        key: &pool.arena().bytes(at, header + key, pin)[header..],
-                        len,
-                        bytes: entry::space(len),
-                    };
+            match Self::look(pool, Location::at(walk.next), pin) {
+                Ok(head) => {
                     walk.next += head.bytes;
                     return Some(head);
                 }
-                Record::Pad { bytes } => walk.next += bytes,
+                Err(pad) => walk.next += pad,
             }
         }
         debug_assert_eq!(walk.next, walk.end, "Within-one-chunk");
         None
+    }
+
+    /// What a walk showed at `at`, once more: the walk's credit keeps it.
+    pub(crate) fn shown<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Option<Head<'p>> {
+        Self::look(pool, at, pin).ok()
+    }
+
+    /// The entry at `at` in a chunk that is walked, or the bytes of the pad there.
+    #[inline(always)]
+    fn look<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Result<Head<'p>, usize> {
+        if let Some(head) = Self::ordinary_head(pool, at, pin) {
+            return Ok(head);
+        }
+        match Self::record_in_walk(pool, at, pin) {
+            Record::Entry { header, key, value } => {
+                let len = header + key + value;
+                Ok(Head {
+                    at,
+                    key: &pool.arena().bytes(at, header + key, pin)[header..],
+                    len,
+                    bytes: entry::space(len),
+                })
+            }
+            Record::Pad { bytes } => Err(bytes),
+        }
     }
 
     /// The head of an entry with the common header; `None` says nothing.
@@ -165,20 +170,17 @@ impl Log {
         })
     }
 
-    /// Entries of the walk's chunk, `bytes` in all, were relocated: unlinked, all at once.
-    pub(crate) fn moved_out(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk, bytes: usize) {
-        self.lower_by(pool, keeper, walk.chunk, bytes as u64);
-    }
-
-    /// Gives the walk's credit back. What still lives is left alone until its count has changed.
-    pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk) {
+    /// Gives the walk's credit back, with the `out` bytes of entries that it moved out: unlinked, all at once. What still
+    /// lives is left alone until its count has changed.
+    pub(crate) fn end_walk(&self, pool: &Pool, keeper: &impl Keeper, walk: &Walk, out: usize) {
         let descriptor = pool.descriptor(walk.chunk);
         if cfg!(planted_retire_after_walk) && descriptor.live.swap(0, Ordering::Relaxed) != 0 {
             return self.hand_over(pool, keeper, walk.chunk);
         }
-        let live = descriptor.live.load(Ordering::Relaxed) - CREDIT;
+        let given_back = CREDIT + out as u64;
+        let live = descriptor.live.load(Ordering::Relaxed) - given_back;
         descriptor.walked.store(live, Ordering::Relaxed);
-        self.lower_by(pool, keeper, walk.chunk, CREDIT);
+        self.lower_by(pool, keeper, walk.chunk, given_back);
     }
 
     /// Closes what lanes still hold of sealed chunks, so that those can be walked.

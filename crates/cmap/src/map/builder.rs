@@ -268,11 +268,12 @@ impl<S> Builder<S> {
         let is_tiny = self.tiny.is_some();
         Tuning {
             geometry: self.tiny.unwrap_or(Geometry::DEFAULT),
-            lanes: if is_tiny { 3 } else { 2 * cores },
+            lanes: if is_tiny { 4 } else { 2 * cores },
             small_chunks,
             dead_share: ((dead * 256.0) as usize).max(1),
             dead_chunks_min: if is_tiny { 0 } else { 2 },
             quantum: if is_tiny { 64 } else { 1024 },
+            chunks_a_walk: 16,
             copy_bytes_max: if is_tiny { 64 } else { 4096 },
             is_inline: self.maintenance == Maintenance::Inline,
             owns_pool,

@@ -179,6 +179,7 @@ impl Map {
             dead_share: 1,
             dead_chunks_min: 0,
             quantum: u64::MAX,
+            chunks_a_walk: 1,
             copy_bytes_max: 0,
             is_inline: false,
             owns_pool,
@@ -301,7 +302,12 @@ impl Map {
     }
 
     pub fn compact_once(&self) -> bool {
-        self.0.compact_once()
+        self.0.compact_once(usize::MAX)
+    }
+
+    /// As [`Map::compact_once`], but for one entry only: the walk rests in its seat.
+    pub fn compact_one(&self) -> bool {
+        self.0.compact_once(1)
     }
 
     pub fn reclaim(&self) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
+use super::walks::Seat;
 use crate::base::sync::{Ordering, rest};
 use crate::log::HOLD;
 use crate::memory::{ChunkId, Location, Pin};
@@ -31,8 +32,8 @@ impl<S: BuildHasher> Store<S> {
         {
             let pin = self.pin();
             if let Some(generation) = self.generation.load(&pin) {
-                if let Some(walk) = generation.walk.lock().take() {
-                    generation.log.end_walk(&self.pool, self, &walk);
+                for mut held in generation.walks.all().filter_map(Seat::try_lock) {
+                    self.finish(generation, &mut held);
                 }
             }
         }

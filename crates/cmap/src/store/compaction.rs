@@ -1,19 +1,20 @@
 //! Compaction: moving the living out of mostly dead chunks.
 //!
-//! A step takes the next entries of the current walk, asks the index of each whether it is still there, and relocates those
-//! that are. Nothing is locked between entries, and nothing retires a chunk but its count: the end of a walk proves
-//! nothing. Victim: the emptiest of eight samples. Source: R. Sears' and J. Ousterhout's log cleaning; power of choices.
+//! A step takes the next entries of a walk, asks the index of each whether it is still there, and relocates those that are.
+//! Nothing of the map is locked between entries, and nothing retires a chunk but its count: the end of a walk proves nothing.
+//! Writers do most of it one entry at a time, in the shadow of their own cache misses. Victim: the emptiest of eight samples. Source: R. Sears' and J. Ousterhout's log cleaning; power of choices.
 
 use core::hash::BuildHasher;
 use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
+use super::walks::{Held, Seat, Walker};
 use crate::base::interleave;
 use crate::base::sync::{Instant, Ordering, rest};
 use crate::base::trace;
-use crate::index::Home;
-use crate::log::{Head, Log, Victims};
+use crate::index::{Glance, Home};
+use crate::log::{Log, Victims};
 use crate::memory::Pin;
 
 /// Entries relocated, and looked at, by one step at most.
@@ -21,6 +22,29 @@ const RELOCATIONS_MAX: usize = 32;
 const LOOKS_MAX: usize = 128;
 /// Bytes that one step copies at most, but for a single larger entry.
 const STEP_BYTES: usize = 32 << 10;
+/// Entries looked at, and the largest one relocated, while a writer waits for a line.
+const MEANWHILE_LOOKS: usize = 2;
+const MEANWHILE_BYTES: usize = 1 << 10;
+
+/// Which chunks are worth a walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    pub(super) victims: Victims,
+    /// A chunk with more live bytes is left alone.
+    pub(super) live_max: usize,
+    pub(super) random: u64,
+}
+
+/// What became of the next entry of a walk.
+enum Advance {
+    /// So many bytes were copied; none where the entry was dead.
+    On(usize),
+    /// It is larger than what was asked for.
+    Larger,
+    /// No memory for it.
+    Blocked,
+    End,
+}
 
 /// How far a caller wants compaction to go.
 #[derive(Clone, Copy, Debug)]
@@ -71,107 +95,238 @@ impl<S: BuildHasher> Store<S> {
         self.pool.config().chunk_bytes / 512 * (512 - share)
     }
 
-    /// One step: at most `bytes` copied, out of a chunk with at most `live_max` live.
+    /// One step: at most `bytes` copied, by a walk that nobody is at, or a new one.
     pub(super) fn compact_step(
         &self,
         generation: &Generation,
         pin: &Pin,
-        victims: Victims,
+        search: Search,
         bytes: usize,
-        live_max: usize,
-        random: u64,
     ) -> Step {
-        let Some(mut walk) = generation.walk.try_lock() else {
+        let mut is_busy = false;
+        for seat in generation.walks.all() {
+            match seat.try_lock() {
+                Some(mut held) if held.walker.is_some() => {
+                    return self.walk_on(generation, pin, &mut held, bytes);
+                }
+                Some(_) => {}
+                None => is_busy = true,
+            }
+        }
+        let Some(mut held) = generation.walks.own().try_lock() else {
             return Step::Busy;
         };
-        let log = &generation.log;
-        if walk.is_none() {
-            log.close_idle(&self.pool, self);
-            let Some(started) = log.start_walk(&self.pool, victims, live_max, random) else {
-                return Step::Idle;
-            };
-            self.counts.compactions.fetch_add(1, Ordering::Relaxed);
-            *walk = Some(started);
+        // Somebody who shares the seat may have started one since we looked.
+        let is_free = held.walker.is_none() || cfg!(planted_walk_overwritten);
+        match is_free.then(|| self.start(generation, &mut held, search)) {
+            None | Some(Some(true)) => self.walk_on(generation, pin, &mut held, bytes),
+            Some(Some(false)) if !is_busy => Step::Idle,
+            Some(_) => Step::Busy,
         }
-        let Some(current) = walk.as_mut() else {
-            return Step::Idle;
-        };
+    }
 
-        // Look ahead: hash the next entries and ask the processor for their buckets, then relocate them.
-        let mut batch: [Option<(Head<'_>, u64, Home<'_>)>; RELOCATIONS_MAX] =
-            [None; RELOCATIONS_MAX];
+    /// What a writer owes: works off what was granted the last time and not spent since, and grants it `bytes` more.
+    pub(super) fn compact_own(
+        &self,
+        generation: &Generation,
+        pin: &Pin,
+        search: Search,
+        bytes: usize,
+    ) -> Step {
+        let walks = &generation.walks;
+        let Some(mut held) = walks.own().try_lock() else {
+            return Step::Busy;
+        };
+        if held.walker.is_none() {
+            match self.start(generation, &mut held, search) {
+                Some(true) => {}
+                Some(false) => return Step::Idle,
+                None => {
+                    let mut others = walks.all().skip(1).filter_map(Seat::try_lock);
+                    *held.walker = others.find_map(|mut other| other.walker.take());
+                    if held.walker.is_none() {
+                        return Step::Busy;
+                    }
+                }
+            }
+        }
+        let left = held.take_granted();
+        if left > 0 {
+            let step = self.walk_on(generation, pin, &mut held, left);
+            if step == Step::Blocked {
+                return step;
+            }
+        }
+        held.grant(bytes);
+        Step::Worked { moved: 0, bytes: 0 }
+    }
+
+    /// Starts a walk in an empty seat. `Some(false)`: no chunk is worth one. `None`: there are enough of them.
+    fn start(&self, generation: &Generation, held: &mut Held<'_>, search: Search) -> Option<bool> {
+        let (log, walks) = (&generation.log, &generation.walks);
+        log.close_idle(&self.pool, self);
+        // The chunks that a limit keeps for survivors are enough for one walk.
+        let more = if self.pool.is_limited() {
+            0
+        } else {
+            log.chunk_count() / self.tuning.chunks_a_walk
+        };
+        if !walks.enter(1 + more) {
+            return None;
+        }
+        let Search {
+            victims,
+            live_max,
+            random,
+        } = search;
+        let walk = log.start_walk(&self.pool, victims, live_max, random);
+        *held.walker = walk.map(Walker::new);
+        let is_started = held.walker.is_some();
+        if is_started {
+            self.counts.compactions.fetch_add(1, Ordering::Relaxed);
+        } else {
+            walks.leave();
+        }
+        Some(is_started)
+    }
+
+    /// Goes on with the seat's walk; ends it where it is through.
+    fn walk_on(
+        &self,
+        generation: &Generation,
+        pin: &Pin,
+        held: &mut Held<'_>,
+        bytes: usize,
+    ) -> Step {
         let (mut moved, mut copied, mut looks) = (0, 0, 0);
         let budget = bytes.min(STEP_BYTES);
+        let mut is_blocked = false;
         while looks < LOOKS_MAX && moved < RELOCATIONS_MAX && (copied < budget || copied == 0) {
-            let mut count = 0;
-            let mut ahead = 0;
-            let most = (RELOCATIONS_MAX - moved).min(LOOKS_MAX - looks);
-            while count < most && (copied + ahead < budget || count == 0) {
-                let Some(head) = Log::step(&self.pool, current, pin) else {
+            let Some(walker) = held.walker.as_mut() else {
+                break;
+            };
+            match self.advance(generation, pin, walker, usize::MAX) {
+                Advance::On(bytes) => {
+                    looks += 1;
+                    moved += usize::from(bytes > 0);
+                    copied += bytes;
+                }
+                Advance::End => {
+                    self.finish(generation, held);
                     break;
-                };
-                let hash = self.hash(head.key);
-                let home = generation.index.home_of(&self.pool, pin, hash);
-                home.prefetch(&self.pool);
-                batch[count] = Some((head, hash, home));
-                ahead += head.bytes;
-                count += 1;
-            }
-            if count == 0 {
-                let finished = walk.take();
-                drop(walk);
-                if let Some(finished) = finished {
-                    log.end_walk(&self.pool, self, &finished);
-                    let counts = &self.counts;
-                    trace::compacted(|| {
-                        [
-                            &counts.compactions,
-                            &counts.relocations,
-                            &counts.bytes_moved,
-                        ]
-                        .map(|count| count.load(Ordering::Relaxed))
-                    });
                 }
-                return Step::Worked {
-                    moved,
-                    bytes: copied,
-                };
-            }
-            let before = (moved, copied);
-            let mut blocked_at = None;
-            for &(ref head, hash, home) in batch[..count].iter().flatten() {
-                looks += 1;
-                match self.relocate(generation, pin, hash, home, head) {
-                    Ok(true) => {
-                        moved += 1;
-                        copied += head.bytes;
-                    }
-                    Ok(false) => {}
-                    Err(_) => {
-                        blocked_at = Some(head.at);
-                        break;
-                    }
+                Advance::Larger | Advance::Blocked => {
+                    is_blocked = true;
+                    break;
                 }
             }
-            interleave::point();
-            log.moved_out(&self.pool, self, current, copied - before.1);
-            let counts = &self.counts;
-            // Relaxed, both: figures.
-            counts
-                .relocations
-                .fetch_add((moved - before.0) as u64, Ordering::Relaxed);
-            counts
-                .bytes_moved
-                .fetch_add((copied - before.1) as u64, Ordering::Relaxed);
-            if let Some(at) = blocked_at {
-                // Come back to this entry when there is memory for it.
-                current.rewind(at);
-                return Step::Blocked;
-            }
+        }
+        if let Some(walker) = held.walker.as_mut() {
+            self.note(walker);
+        }
+        if is_blocked {
+            return Step::Blocked;
         }
         Step::Worked {
             moved,
             bytes: copied,
+        }
+    }
+
+    /// Relocates the next entry of a walk if it is alive, and not larger than `most`.
+    #[inline]
+    fn advance(
+        &self,
+        generation: &Generation,
+        pin: &Pin,
+        walker: &mut Walker,
+        most: usize,
+    ) -> Advance {
+        let index = &generation.index;
+        walker.look_ahead(|walk| {
+            let head = Log::step(&self.pool, walk, pin)?;
+            let hash = self.hash(head.key);
+            index.home_of(&self.pool, pin, hash).prefetch(&self.pool);
+            Some((head.at, hash))
+        });
+        let Some((at, hash)) = walker.first() else {
+            return Advance::End;
+        };
+        let head = Log::shown(&self.pool, at, pin).expect("the walk's credit keeps what it showed");
+        if head.bytes > most {
+            return Advance::Larger;
+        }
+        let home = index.home_of(&self.pool, pin, hash);
+        let moved = match self.relocate(generation, pin, hash, home, &head) {
+            Ok(true) => head.bytes,
+            Ok(false) => 0,
+            // It stays the next one, until there is memory for it.
+            Err(_) => return Advance::Blocked,
+        };
+        interleave::point();
+        walker.pass();
+        walker.out += moved;
+        walker.unnoted.0 += u64::from(moved > 0);
+        walker.unnoted.1 += moved as u64;
+        Advance::On(moved)
+    }
+
+    /// Ends the seat's walk, if it has one.
+    pub(super) fn finish(&self, generation: &Generation, held: &mut Held<'_>) {
+        let Some(mut walker) = held.walker.take() else {
+            return;
+        };
+        self.note(&mut walker);
+        generation
+            .log
+            .end_walk(&self.pool, self, &walker.walk, walker.out);
+        generation.walks.leave();
+        let counts = &self.counts;
+        trace::compacted(|| {
+            [
+                &counts.compactions,
+                &counts.relocations,
+                &counts.bytes_moved,
+            ]
+            .map(|count| count.load(Ordering::Relaxed))
+        });
+    }
+
+    fn note(&self, walker: &mut Walker) {
+        let (moved, bytes) = core::mem::take(&mut walker.unnoted);
+        // Relaxed, both: figures.
+        self.counts.relocations.fetch_add(moved, Ordering::Relaxed);
+        self.counts.bytes_moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Compacts, if that was granted, while the processor fetches what the caller looks at next: the bucket at `home`, and then
+    /// the entry that is probably meant.
+    #[inline]
+    pub(super) fn compact_meanwhile(&self, generation: &Generation, pin: &Pin, home: Home<'_>) {
+        if !generation.walks.own().is_granted() {
+            return;
+        }
+        self.compact_a_little(generation, pin);
+        if let Glance::Likely(at) = home.glance() {
+            self.pool.arena().prefetch_entry(at);
+            self.compact_a_little(generation, pin);
+        }
+    }
+
+    fn compact_a_little(&self, generation: &Generation, pin: &Pin) {
+        let Some(mut held) = generation.walks.own().try_lock() else {
+            return;
+        };
+        for _ in 0..MEANWHILE_LOOKS {
+            let Some(walker) = held.walker.as_mut() else {
+                return;
+            };
+            match self.advance(generation, pin, walker, MEANWHILE_BYTES) {
+                Advance::On(0) => {}
+                Advance::On(bytes) => return held.spend(bytes),
+                Advance::End => return self.finish(generation, &mut held),
+                Advance::Larger | Advance::Blocked => return,
+            }
         }
     }
 
@@ -226,8 +381,12 @@ impl<S: BuildHasher> Store<S> {
             };
             let compactions = self.counts.compactions.load(Ordering::Relaxed);
             let random = started.elapsed().as_nanos() as u64;
-            let (most, live_max) = (most.max(1), self.live_max(dead_share));
-            match self.compact_step(generation, &pin, victims, most, live_max, random) {
+            let search = Search {
+                victims,
+                live_max: self.live_max(dead_share),
+                random,
+            };
+            match self.compact_step(generation, &pin, search, most.max(1)) {
                 Step::Worked { moved, bytes } => {
                     done.moved += moved;
                     done.bytes += bytes;

@@ -1,17 +1,17 @@
 //! A generation: everything that `clear` replaces; and what a map retires.
 
 use super::store::Tuning;
+use super::walks::Walks;
 use crate::base::sync::Mutex;
 use crate::index::{Directory, Index, TableRef};
-use crate::log::{Log, Walk};
+use crate::log::Log;
 use crate::memory::{ChunkId, Holder, Location, Pin, Pool, Quiesced, Refused, Unlinked, Who};
 
 /// See the file's head.
 pub(crate) struct Generation {
     pub(crate) index: Index,
     pub(crate) log: Log,
-    /// The walk that compaction is at.
-    pub(super) walk: Mutex<Option<Walk>>,
+    pub(super) walks: Walks,
     /// Heap bytes charged for it, without directories.
     pub(super) heap_bytes: usize,
     /// How far its taking apart has come.
@@ -34,13 +34,14 @@ impl Generation {
     /// An empty generation, charged. Its [`FIRST_PLACES`] are promised by the caller.
     pub(super) fn new(pool: &Pool, tuning: &Tuning) -> Result<Self, Refused> {
         let log = Log::new(tuning.lanes, tuning.small_chunks)?;
-        let heap_bytes = size_of::<Self>() + log.heap_bytes();
+        let walks = Walks::new(tuning.lanes)?;
+        let heap_bytes = size_of::<Self>() + log.heap_bytes() + walks.heap_bytes();
         let index = Index::new(tuning.geometry, pool, Who::Writer)?;
         let charged = heap_bytes + index.directory_bytes();
         let this = Self {
             index,
             log,
-            walk: Mutex::new(None),
+            walks,
             heap_bytes,
             apart: Mutex::new(Apart::NOTHING),
         };

@@ -6,7 +6,7 @@
 use core::hash::BuildHasher;
 use std::time::Duration;
 
-use super::compaction::{Step, Until};
+use super::compaction::{Search, Step, Until};
 use super::generation::{Generation, Retired};
 use super::store::Store;
 use super::write::Refusal;
@@ -97,6 +97,7 @@ impl<S> Store<S> {
             let taken = places.find_map(|place| place.take_if(is_generation));
             if let Some((Retired::Generation(generation), bytes)) = taken {
                 *leftover = Some(generation);
+                self.has_leftover.store(true, Ordering::Relaxed);
                 self.limbo.given(bytes);
             }
         }
@@ -151,6 +152,7 @@ impl<S> Store<S> {
         drop(pin);
         self.limbo.unpromise(places);
         if let Some(generation) = leftover.take_if(|_| is_done) {
+            self.has_leftover.store(false, Ordering::Relaxed);
             generation.free(&proof);
         }
     }
@@ -214,7 +216,7 @@ impl<S: BuildHasher> Store<S> {
             || waiting > 0 && fresh == 0 && throw.is_one_in(64);
         // Large values are given back no slower than they are replaced.
         let most = RIPE_BYTES.max(owed.saturating_mul(RECLAIM_OWED));
-        if (is_due || self.leftover_waits()) && self.reclaim_most(most) {
+        if (is_due || self.has_leftover.load(Ordering::Relaxed)) && self.reclaim_most(most) {
             return;
         }
         let pin = self.pin();
@@ -246,12 +248,6 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    fn leftover_waits(&self) -> bool {
-        self.leftover
-            .try_lock()
-            .is_some_and(|leftover| leftover.is_some())
-    }
-
     fn compact_owed(&self, generation: &Generation, pin: &Pin, owed: usize, throw: Throw) {
         let (mapped, dead) = self.dead_bytes(generation);
         let share = self.dead_share_now();
@@ -264,9 +260,12 @@ impl<S: BuildHasher> Store<S> {
         // 1.5 times what is owed; beyond a quarter dead more, up to 4.5 times at three eighths.
         let extra = dead.saturating_sub(high) * 24 / mapped.max(1);
         let budget = owed * 3 / 2 + owed * extra.min(3);
-        let live_max = self.live_max(share);
-        let random = throw.number();
-        let step = self.compact_step(generation, pin, Victims::Sampled, budget, live_max, random);
+        let search = Search {
+            victims: Victims::Sampled,
+            live_max: self.live_max(share),
+            random: throw.number(),
+        };
+        let step = self.compact_own(generation, pin, search, budget);
         if step == Step::Busy {
             // Another thread is at it: what is owed stays owed.
             generation.log.owe(owed as u64);
@@ -391,10 +390,12 @@ impl<S: BuildHasher> Store<S> {
         if dead * 256 > mapped * share
             && dead >= self.tuning.dead_chunks_min * self.pool.config().chunk_bytes
         {
-            let random = generation.log.throw().number();
-            let (most, live_max) = (usize::MAX, self.live_max(share));
-            let step =
-                self.compact_step(generation, &pin, Victims::Sampled, most, live_max, random);
+            let search = Search {
+                victims: Victims::Sampled,
+                live_max: self.live_max(share),
+                random: generation.log.throw().number(),
+            };
+            let step = self.compact_step(generation, &pin, search, usize::MAX);
             if matches!(step, Step::Worked { .. }) {
                 return true;
             }

@@ -17,6 +17,7 @@ mod modify;
 mod scan;
 #[allow(clippy::module_inception)]
 mod store;
+mod walks;
 mod write;
 
 pub(crate) use batch::GROUP;

@@ -4,7 +4,7 @@
 
 use core::hash::BuildHasher;
 
-use super::compaction::Step;
+use super::compaction::{Search, Step};
 use super::store::Store;
 use crate::index::Made;
 use crate::log::Victims;
@@ -19,12 +19,16 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    /// One step of compaction. `true` if it did something.
-    pub(crate) fn compact_once(&self) -> bool {
+    /// One step of compaction, of so many bytes. `true` if it did something.
+    pub(crate) fn compact_once(&self, bytes: usize) -> bool {
         let pin = self.pin();
         self.generation.load(&pin).is_some_and(|generation| {
-            let step =
-                self.compact_step(generation, &pin, Victims::Again, usize::MAX, usize::MAX, 0);
+            let search = Search {
+                victims: Victims::Again,
+                live_max: usize::MAX,
+                random: 0,
+            };
+            let step = self.compact_step(generation, &pin, search, bytes);
             matches!(step, Step::Worked { .. })
         })
     }

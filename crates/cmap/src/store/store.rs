@@ -6,7 +6,7 @@ use core::hash::BuildHasher;
 use super::generation::{FIRST_PLACES, Generation, Retired};
 use crate::base::hash;
 use crate::base::interleave;
-use crate::base::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::base::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::base::trace::LimitReached;
 use crate::index::{Context, Directory, Geometry, Glance, IndexKeeper, TableRef};
 use crate::log::{Entry, Keeper, Log};
@@ -27,6 +27,8 @@ pub(crate) struct Tuning {
     pub(crate) dead_chunks_min: usize,
     /// Bytes written and removed by a lane's threads between two looks at what is owed.
     pub(crate) quantum: u64,
+    /// Chunks for each walk but the first.
+    pub(crate) chunks_a_walk: usize,
     /// Values up to this are copied where they are kept beyond pins.
     pub(crate) copy_bytes_max: usize,
     /// Whether writers compact.
@@ -49,6 +51,8 @@ pub(crate) struct Store<S> {
     pub(super) limbo: Limbo<Retired>,
     /// A generation that no pin sees, being given back bit by bit.
     pub(super) leftover: Mutex<Option<Unlinked<Generation>>>,
+    /// Whether there is one, for those who need not lock.
+    pub(super) has_leftover: AtomicBool,
     /// Dead bytes below which compaction under a limit gains nothing.
     pub(super) futile: AtomicUsize,
     /// Up to which hash tables were last packed together under a limit.
@@ -91,6 +95,7 @@ impl<S> Store<S> {
             tuning,
             limbo: Limbo::new(tag),
             leftover: Mutex::new(None),
+            has_leftover: AtomicBool::new(false),
             futile: AtomicUsize::new(0),
             shrunk_to: AtomicU64::new(0),
             counts: Counts::default(),

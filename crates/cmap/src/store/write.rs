@@ -158,6 +158,7 @@ impl<S: BuildHasher> Store<S> {
         let generation = self.generation_or_new(pin)?;
         let home = generation.index.home_of(&self.pool, pin, hash);
         home.prefetch(&self.pool);
+        self.compact_meanwhile(generation, pin, home);
         let appended = self.append(generation, key, value.len());
         if cfg!(planted_failed_write_removes) && appended.is_err() {
             self.take(pin, generation, hash, key, Expect::Anything);
@@ -262,6 +263,8 @@ impl<S: BuildHasher> Store<S> {
         let is_current = || self.generation.is(generation);
         let index = &generation.index;
         let home = index.home_of(&self.pool, pin, hash);
+        home.prefetch(&self.pool);
+        self.compact_meanwhile(generation, pin, home);
         let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Change::Stale;
         };
@@ -409,15 +412,17 @@ impl<S: BuildHasher> Store<S> {
         };
         interleave::point();
         let is_current = || self.generation.is(generation);
-        let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
+        let Some(mut locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Ok(false);
         };
-        let (expect, to) = (Expect::At(from), Some(appended.at));
-        if self
-            .publish(locked, pin, entry.key, expect, to, &mut false)
-            .is_err()
-        {
-            return Ok(false);
+        if locked.repoint(from, appended.at) {
+            drop(locked);
+        } else {
+            let (expect, to) = (Expect::At(from), Some(appended.at));
+            let published = self.publish(locked, pin, entry.key, expect, to, &mut false);
+            if published.is_err() {
+                return Ok(false);
+            }
         }
         unpublished.appended = None;
         Ok(true)

@@ -86,6 +86,20 @@ fn relocation_against_another_relocation() {
     });
 }
 
+/// Two threads share a seat: neither overwrites the walk that the other left there, whose chunk would never be free.
+#[test]
+fn walks_of_two_in_one_seat() {
+    check("walks_of_two_in_one_seat", || {
+        let map = sealed();
+        let other = map.clone();
+        let other = spawn(move || other.compact_one());
+        map.compact_one();
+        join(other);
+        assert_eq!(map.read(KEY), Some(1));
+        assert_eq!(map.check().entries, 1);
+    });
+}
+
 /// A walk meets an entry that is appended and not published: it looks at no byte that may still be written, be it the first
 /// after the header, and the chunk stays, since the entry's bytes still count.
 #[test]

@@ -1,0 +1,207 @@
+//! The walks that compaction is at: as a rule each writer's own.
+//!
+//! A writer goes on with the walk of its lane's *seat*, so that writers compact without meeting each other. There may be one
+//! walk, and one more for every sixteenth chunk; in a limited pool one, since the memory kept for survivors is enough for
+//! one. A thread that may not start one goes on with one that nobody is at.
+//!
+//! What a writer owes is *granted* to its seat, and spent by its next writes one entry at a time, each while the processor
+//! fetches the lines that the write itself needs. What is left at the next grant is worked off at once.
+
+use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_hint};
+use crate::log::Walk;
+use crate::memory::{Location, Refused};
+
+/// Seats at most. More threads share them.
+const SEATS_MAX: usize = 16;
+/// Entries that a walk looks ahead: their buckets arrive while others are relocated.
+const AHEAD: usize = 4;
+
+/// A walk, what it looks ahead to, and what it came to.
+#[derive(Debug)]
+pub(super) struct Walker {
+    pub(super) walk: Walk,
+    /// The next entries and their hashes, the first at `first`.
+    ahead: [Option<(Location, u64)>; AHEAD],
+    first: usize,
+    /// Bytes of entries relocated: still on the chunk's count.
+    pub(super) out: usize,
+    /// Entries and bytes relocated that no counter knows of yet.
+    pub(super) unnoted: (u64, u64),
+}
+
+impl Walker {
+    pub(super) fn new(walk: Walk) -> Self {
+        Self {
+            walk,
+            ahead: [None; AHEAD],
+            first: 0,
+            out: 0,
+            unnoted: (0, 0),
+        }
+    }
+
+    /// Fills what it looks ahead to from `next`, while that has some.
+    #[inline]
+    pub(super) fn look_ahead(
+        &mut self,
+        mut next: impl FnMut(&mut Walk) -> Option<(Location, u64)>,
+    ) {
+        for n in 0..AHEAD {
+            let place = &mut self.ahead[(self.first + n) % AHEAD];
+            if place.is_none() {
+                *place = next(&mut self.walk);
+            }
+        }
+    }
+
+    /// The next entry and its hash.
+    #[inline]
+    pub(super) fn first(&self) -> Option<(Location, u64)> {
+        self.ahead[self.first]
+    }
+
+    #[inline]
+    pub(super) fn pass(&mut self) {
+        self.ahead[self.first] = None;
+        self.first = (self.first + 1) % AHEAD;
+    }
+}
+
+/// The place of one walk.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Seat {
+    /// Bytes that writers may copy one by one, while they wait for memory anyway. Changed by the holder of `walker`.
+    granted: AtomicU64,
+    walker: Mutex<Option<Walker>>,
+}
+
+impl Seat {
+    /// Whether there is something to copy. It may change at any time.
+    // Relaxed, here and below: a figure.
+    #[inline]
+    pub(super) fn is_granted(&self) -> bool {
+        self.granted.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<Held<'_>> {
+        let walker = self.walker.try_lock()?;
+        Some(Held { seat: self, walker })
+    }
+}
+
+/// A seat that this thread holds.
+pub(super) struct Held<'s> {
+    seat: &'s Seat,
+    pub(super) walker: MutexGuard<'s, Option<Walker>>,
+}
+
+impl Held<'_> {
+    /// Takes back what was granted and not spent.
+    pub(super) fn take_granted(&self) -> usize {
+        let granted = self.seat.granted.load(Ordering::Relaxed);
+        self.seat.granted.store(0, Ordering::Relaxed);
+        granted as usize
+    }
+
+    pub(super) fn grant(&self, bytes: usize) {
+        self.seat.granted.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn spend(&self, bytes: usize) {
+        let granted = self.seat.granted.load(Ordering::Relaxed);
+        let left = granted.saturating_sub(bytes as u64);
+        self.seat.granted.store(left, Ordering::Relaxed);
+    }
+}
+
+/// All seats of a generation.
+#[derive(Debug)]
+pub(super) struct Walks {
+    /// A power of two of them.
+    seats: Box<[Seat]>,
+    on: AtomicUsize,
+}
+
+impl Walks {
+    pub(super) fn new(lanes: usize) -> Result<Self, Refused> {
+        let count = lanes.next_power_of_two().min(SEATS_MAX);
+        let mut seats = Vec::new();
+        seats
+            .try_reserve_exact(count)
+            .map_err(|_| Refused::System {
+                bytes: count * size_of::<Seat>(),
+            })?;
+        seats.resize_with(count, || Seat {
+            granted: AtomicU64::new(0),
+            walker: Mutex::new(None),
+        });
+        Ok(Self {
+            seats: seats.into_boxed_slice(),
+            on: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.seats.len() * size_of::<Seat>()
+    }
+
+    /// The thread's seat.
+    #[inline]
+    pub(super) fn own(&self) -> &Seat {
+        &self.seats[thread_hint() & (self.seats.len() - 1)]
+    }
+
+    /// All seats, the thread's first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Seat> {
+        let own = thread_hint();
+        (0..self.seats.len()).map(move |n| &self.seats[(own + n) & (self.seats.len() - 1)])
+    }
+
+    /// Another walk begins, if there may be `most` of them.
+    pub(super) fn enter(&self, most: usize) -> bool {
+        // Relaxed, here and below: a bound on memory; what is walked is claimed by a credit.
+        let (relaxed, on) = (Ordering::Relaxed, self.on.load(Ordering::Relaxed));
+        on < most
+            && self
+                .on
+                .compare_exchange(on, on + 1, relaxed, relaxed)
+                .is_ok()
+    }
+
+    pub(super) fn leave(&self) {
+        self.on.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(any(cmap_loom, cmap_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_are_as_many_as_there_may_be() {
+        let walks = Walks::new(3).expect("memory");
+        assert_eq!(walks.all().count(), 4);
+        assert!(walks.enter(1) && !walks.enter(1));
+        assert!(walks.enter(2) && !walks.enter(2));
+        walks.leave();
+        assert!(!walks.enter(1) && walks.enter(2));
+    }
+
+    #[test]
+    fn what_is_granted_is_spent_once() {
+        let walks = Walks::new(1).expect("memory");
+        let held = walks.own().try_lock().expect("free");
+        assert!(walks.own().try_lock().is_none());
+        assert!(!walks.own().is_granted());
+        held.grant(100);
+        assert!(walks.own().is_granted());
+        held.spend(60);
+        assert_eq!(held.take_granted(), 40);
+        held.grant(50);
+        held.spend(60);
+        assert_eq!((held.take_granted(), held.take_granted()), (0, 0));
+    }
+}
