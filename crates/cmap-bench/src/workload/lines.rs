@@ -98,7 +98,7 @@ pub fn run<S: Store>(job: &Job, out: &mut Out) {
         sums[counted].fetch_add(read, Ordering::Relaxed);
     });
     for (counted, sum) in COUNTED.iter().zip(sums) {
-        out.checked(*counted, "ops", job.ops as f64, sum.into_inner());
+        out.checked(counted, "ops", job.ops as f64, sum.into_inner());
     }
 }
 

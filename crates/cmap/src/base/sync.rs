@@ -38,7 +38,7 @@ pub(crate) use loom::sync::{
 };
 
 /// A mutex without poisoning: nothing that it protects is left half-changed by a panic. The only foreign code that runs under one
-/// is the hasher, under the walk's, where a panic skips some entries until the next walk.
+/// is the hasher, under a seat's, where a panic skips an entry until the next walk.
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
 pub(crate) use imp::Guard as MutexGuard;

@@ -208,14 +208,13 @@ impl Pool {
     /// How much may be in use when a charge of `who` is made.
     fn ceiling(&self, who: Who) -> usize {
         let own = 2 * self.config.chunk_bytes * usize::from(who == Who::Writer);
-        let max = self.config.max_bytes;
-        max.map_or(usize::MAX, |max| max.saturating_sub(own))
+        let max = self.config.max_bytes.unwrap_or(isize::MAX as usize);
+        max.saturating_sub(own)
     }
 
     fn charge_more(&self, state: &mut State, bytes: usize, who: Who) -> Result<(), Refused> {
-        let ceiling = self.ceiling(who);
-        if bytes > ceiling.saturating_sub(state.charged) {
-            let available = ceiling.saturating_sub(state.charged);
+        let available = self.ceiling(who).saturating_sub(state.charged);
+        if bytes > available {
             return Err(Refused::Limit {
                 needed: bytes,
                 available,
@@ -357,10 +356,13 @@ impl Pool {
         let chunk = self.config.chunk_bytes;
         let huge = usize::from(side == Side::Huge && self.config.huge_pages);
         // Free ones are charged too, but the compactor's two chunks are no writer's for that.
-        let has_room = state.charged - state.resident_bytes + chunk <= self.ceiling(who);
+        let available = (self.ceiling(who) + state.resident_bytes).saturating_sub(state.charged);
+        let needed = chunk;
+        if needed > available {
+            return Err(Refused::Limit { needed, available });
+        }
         for side in [huge, 1 - huge] {
-            let head = &mut state.resident[side];
-            if let Some(id) = has_room.then(|| self.pop(head)).flatten() {
+            if let Some(id) = self.pop(&mut state.resident[side]) {
                 state.resident_bytes -= chunk;
                 state.promised_bytes = state.promised_bytes.saturating_sub(chunk);
                 state.chunks_in_use += 1;

@@ -69,6 +69,7 @@ fn a_writer_takes_no_free_chunk_of_the_compactors() {
     pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());
     assert_eq!(pool.usage().free, 64 << 10);
     assert!(matches!(take(Who::Writer), Err(Refused::Limit { .. })));
+    assert_eq!(pool.usage().free, 64 << 10, "it is kept");
     assert!(take(Who::Compactor).is_ok());
     pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());
     pool.give_chunk(taken.swap_remove(0), &Quiesced::assert());

@@ -32,8 +32,8 @@ impl<S: BuildHasher> Store<S> {
         {
             let pin = self.pin();
             if let Some(generation) = self.generation.load(&pin) {
-                for mut held in generation.walks.all().filter_map(Seat::try_lock) {
-                    self.finish(generation, &mut held);
+                for held in generation.walks.all().filter_map(Seat::try_lock) {
+                    self.finish(generation, held);
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
-use super::walks::{Held, Seat, Walker};
+use super::walks::{Held, Walker};
 use crate::base::interleave;
 use crate::base::sync::{Instant, Ordering, rest};
 use crate::base::trace;
@@ -106,8 +106,8 @@ impl<S: BuildHasher> Store<S> {
         let mut is_busy = false;
         for seat in generation.walks.all() {
             match seat.try_lock() {
-                Some(mut held) if held.walker.is_some() => {
-                    return self.walk_on(generation, pin, &mut held, bytes);
+                Some(held) if held.walker.is_some() => {
+                    return self.walk_on(generation, pin, held, bytes);
                 }
                 Some(_) => {}
                 None => is_busy = true,
@@ -119,7 +119,7 @@ impl<S: BuildHasher> Store<S> {
         // Somebody who shares the seat may have started one since we looked.
         let is_free = held.walker.is_none() || cfg!(planted_walk_overwritten);
         match is_free.then(|| self.start(generation, &mut held, search)) {
-            None | Some(Some(true)) => self.walk_on(generation, pin, &mut held, bytes),
+            None | Some(Some(true)) => self.walk_on(generation, pin, held, bytes),
             Some(Some(false)) if !is_busy => Step::Idle,
             Some(_) => Step::Busy,
         }
@@ -138,33 +138,29 @@ impl<S: BuildHasher> Store<S> {
             return Step::Busy;
         };
         if held.walker.is_none() {
-            match self.start(generation, &mut held, search) {
-                Some(true) => {}
-                Some(false) => return Step::Idle,
-                None => {
-                    let mut others = walks.all().skip(1).filter_map(Seat::try_lock);
-                    *held.walker = others.find_map(|mut other| other.walker.take());
-                    if held.walker.is_none() {
-                        return Step::Busy;
-                    }
-                }
+            // One that was left alone first: no chunk stays half moved because its thread has nothing more to write.
+            *held.walker = walks.abandoned(search.random);
+        }
+        if held.walker.is_none() {
+            let started = self.start(generation, &mut held, search);
+            if started != Some(true) {
+                *held.walker = walks.any_other();
+            }
+            if held.walker.is_none() {
+                return started.map_or(Step::Busy, |_| Step::Idle);
             }
         }
         let left = held.take_granted();
-        if left > 0 {
-            let step = self.walk_on(generation, pin, &mut held, left);
-            if step == Step::Blocked {
-                return step;
-            }
-        }
         held.grant(bytes);
-        Step::Worked { moved: 0, bytes: 0 }
+        if left == 0 {
+            return Step::Worked { moved: 0, bytes: 0 };
+        }
+        self.walk_on(generation, pin, held, left)
     }
 
     /// Starts a walk in an empty seat. `Some(false)`: no chunk is worth one. `None`: there are enough of them.
     fn start(&self, generation: &Generation, held: &mut Held<'_>, search: Search) -> Option<bool> {
         let (log, walks) = (&generation.log, &generation.walks);
-        log.close_idle(&self.pool, self);
         // The chunks that a limit keeps for survivors are enough for one walk.
         let more = if self.pool.is_limited() {
             0
@@ -174,6 +170,7 @@ impl<S: BuildHasher> Store<S> {
         if !walks.enter(1 + more) {
             return None;
         }
+        log.close_idle(&self.pool, self);
         let Search {
             victims,
             live_max,
@@ -195,12 +192,11 @@ impl<S: BuildHasher> Store<S> {
         &self,
         generation: &Generation,
         pin: &Pin,
-        held: &mut Held<'_>,
+        mut held: Held<'_>,
         bytes: usize,
     ) -> Step {
         let (mut moved, mut copied, mut looks) = (0, 0, 0);
         let budget = bytes.min(STEP_BYTES);
-        let mut is_blocked = false;
         while looks < LOOKS_MAX && moved < RELOCATIONS_MAX && (copied < budget || copied == 0) {
             let Some(walker) = held.walker.as_mut() else {
                 break;
@@ -213,19 +209,20 @@ impl<S: BuildHasher> Store<S> {
                 }
                 Advance::End => {
                     self.finish(generation, held);
-                    break;
+                    return Step::Worked {
+                        moved,
+                        bytes: copied,
+                    };
                 }
                 Advance::Larger | Advance::Blocked => {
-                    is_blocked = true;
-                    break;
+                    self.note(walker);
+                    held.take_granted();
+                    return Step::Blocked;
                 }
             }
         }
         if let Some(walker) = held.walker.as_mut() {
             self.note(walker);
-        }
-        if is_blocked {
-            return Step::Blocked;
         }
         Step::Worked {
             moved,
@@ -271,8 +268,8 @@ impl<S: BuildHasher> Store<S> {
         Advance::On(moved)
     }
 
-    /// Ends the seat's walk, if it has one.
-    pub(super) fn finish(&self, generation: &Generation, held: &mut Held<'_>) {
+    /// Ends the seat's walk, if it has one, and then tells so.
+    pub(super) fn finish(&self, generation: &Generation, mut held: Held<'_>) {
         let Some(mut walker) = held.walker.take() else {
             return;
         };
@@ -281,6 +278,7 @@ impl<S: BuildHasher> Store<S> {
             .log
             .end_walk(&self.pool, self, &walker.walk, walker.out);
         generation.walks.leave();
+        drop(held);
         let counts = &self.counts;
         trace::compacted(|| {
             [
@@ -324,8 +322,12 @@ impl<S: BuildHasher> Store<S> {
             match self.advance(generation, pin, walker, MEANWHILE_BYTES) {
                 Advance::On(0) => {}
                 Advance::On(bytes) => return held.spend(bytes),
-                Advance::End => return self.finish(generation, &mut held),
-                Advance::Larger | Advance::Blocked => return,
+                Advance::End => return self.finish(generation, held),
+                Advance::Larger => return held.set_aside(),
+                Advance::Blocked => {
+                    held.take_granted();
+                    return;
+                }
             }
         }
     }

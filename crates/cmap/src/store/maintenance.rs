@@ -1,7 +1,7 @@
 //! Maintenance: what writers and removers owe, and how memory goes back.
 //!
 //! A call that owes does at most one thing: give back a part of what no pin sees, one grace attempt, one merge, or one step
-//! of compaction. Nothing here is proportional to the map, but for `shrink_to_fit` and dropping.
+//! of compaction, which is what of the last grant was not spent. Nothing here is proportional to the map, but for `shrink_to_fit` and dropping.
 
 use core::hash::BuildHasher;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::compaction::{Search, Step, Until};
 use super::generation::{Generation, Retired};
 use super::store::Store;
 use super::write::Refusal;
-use crate::base::sync::{Arc, Ordering, rest};
+use crate::base::sync::{Arc, MutexGuard, Ordering, rest};
 use crate::log::{Throw, Victims};
 use crate::memory::{Pin, Quiesced, RIPE_BYTES, Refused, Unlinked, domain};
 
@@ -216,7 +216,7 @@ impl<S: BuildHasher> Store<S> {
             || waiting > 0 && fresh == 0 && throw.is_one_in(64);
         // Large values are given back no slower than they are replaced.
         let most = RIPE_BYTES.max(owed.saturating_mul(RECLAIM_OWED));
-        if (is_due || self.has_leftover.load(Ordering::Relaxed)) && self.reclaim_most(most) {
+        if (is_due || self.leftover_waits()) && self.reclaim_most(most) {
             return;
         }
         let pin = self.pin();
@@ -246,6 +246,11 @@ impl<S: BuildHasher> Store<S> {
         if self.tuning.is_inline {
             self.compact_owed(generation, &pin, owed, throw);
         }
+    }
+
+    fn leftover_waits(&self) -> bool {
+        let is_some = |leftover: MutexGuard<'_, Option<_>>| leftover.is_some();
+        self.has_leftover.load(Ordering::Relaxed) && self.leftover.try_lock().is_some_and(is_some)
     }
 
     fn compact_owed(&self, generation: &Generation, pin: &Pin, owed: usize, throw: Throw) {

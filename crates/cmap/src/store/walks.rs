@@ -2,12 +2,14 @@
 //!
 //! A writer goes on with the walk of its lane's *seat*, so that writers compact without meeting each other. There may be one
 //! walk, and one more for every sixteenth chunk; in a limited pool one, since the memory kept for survivors is enough for
-//! one. A thread that may not start one goes on with one that nobody is at.
+//! one. A thread that may not start one goes on with one that nobody is at; one that may takes over a walk that was left alone.
 //!
 //! What a writer owes is *granted* to its seat, and spent by its next writes one entry at a time, each while the processor
 //! fetches the lines that the write itself needs. What is left at the next grant is worked off at once.
 
-use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_hint};
+use crate::base::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_hint,
+};
 use crate::log::Walk;
 use crate::memory::{Location, Refused};
 
@@ -23,6 +25,8 @@ pub(super) struct Walker {
     /// The next entries and their hashes, the first at `first`.
     ahead: [Option<(Location, u64)>; AHEAD],
     first: usize,
+    /// Granted, but not for one entry at a time: the next one is large.
+    aside: u64,
     /// Bytes of entries relocated: still on the chunk's count.
     pub(super) out: usize,
     /// Entries and bytes relocated that no counter knows of yet.
@@ -35,6 +39,7 @@ impl Walker {
             walk,
             ahead: [None; AHEAD],
             first: 0,
+            aside: 0,
             out: 0,
             unnoted: (0, 0),
         }
@@ -73,6 +78,8 @@ impl Walker {
 pub(super) struct Seat {
     /// Bytes that writers may copy one by one, while they wait for memory anyway. Changed by the holder of `walker`.
     granted: AtomicU64,
+    /// Its writers were here since another thread last looked.
+    is_used: AtomicBool,
     walker: Mutex<Option<Walker>>,
 }
 
@@ -82,6 +89,11 @@ impl Seat {
     #[inline]
     pub(super) fn is_granted(&self) -> bool {
         self.granted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether nobody was here since the last time that this was asked: a second chance, as in CLOCK.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_used.swap(false, Ordering::Relaxed)
     }
 
     #[inline]
@@ -99,14 +111,28 @@ pub(super) struct Held<'s> {
 
 impl Held<'_> {
     /// Takes back what was granted and not spent.
-    pub(super) fn take_granted(&self) -> usize {
+    pub(super) fn take_granted(&mut self) -> usize {
+        let aside = self
+            .walker
+            .as_mut()
+            .map_or(0, |walker| core::mem::take(&mut walker.aside));
         let granted = self.seat.granted.load(Ordering::Relaxed);
         self.seat.granted.store(0, Ordering::Relaxed);
-        granted as usize
+        (granted + aside) as usize
     }
 
-    pub(super) fn grant(&self, bytes: usize) {
+    /// Grants `bytes` in place of what was granted before.
+    pub(super) fn grant(&mut self, bytes: usize) {
         self.seat.granted.store(bytes as u64, Ordering::Relaxed);
+        self.seat.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// What is granted is for the next step, and not spent one entry at a time.
+    pub(super) fn set_aside(&mut self) {
+        let granted = self.take_granted();
+        if let Some(walker) = self.walker.as_mut() {
+            walker.aside = granted as u64;
+        }
     }
 
     #[inline]
@@ -136,6 +162,7 @@ impl Walks {
             })?;
         seats.resize_with(count, || Seat {
             granted: AtomicU64::new(0),
+            is_used: AtomicBool::new(false),
             walker: Mutex::new(None),
         });
         Ok(Self {
@@ -160,15 +187,27 @@ impl Walks {
         (0..self.seats.len()).map(move |n| &self.seats[(own + n) & (self.seats.len() - 1)])
     }
 
+    /// The walk of some other seat, if its writers let it alone for a while.
+    pub(super) fn abandoned(&self, random: u64) -> Option<Walker> {
+        let others = self.seats.len() - 1;
+        let other = self.all().skip(1).nth(random as usize % others.max(1))?;
+        other.is_idle().then(|| other.try_lock()?.walker.take())?
+    }
+
+    /// The walk of any other seat that nobody is at.
+    pub(super) fn any_other(&self) -> Option<Walker> {
+        let mut others = self.all().skip(1).filter_map(Seat::try_lock);
+        others.find_map(|mut other| other.walker.take())
+    }
+
     /// Another walk begins, if there may be `most` of them.
     pub(super) fn enter(&self, most: usize) -> bool {
         // Relaxed, here and below: a bound on memory; what is walked is claimed by a credit.
-        let (relaxed, on) = (Ordering::Relaxed, self.on.load(Ordering::Relaxed));
-        on < most
-            && self
-                .on
-                .compare_exchange(on, on + 1, relaxed, relaxed)
-                .is_ok()
+        let may = self.on.fetch_add(1, Ordering::Relaxed) < most;
+        if !may {
+            self.leave();
+        }
+        may
     }
 
     pub(super) fn leave(&self) {
@@ -193,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_granted_is_spent_once() {
         let walks = Walks::new(1).expect("memory");
-        let held = walks.own().try_lock().expect("free");
+        let mut held = walks.own().try_lock().expect("free");
         assert!(walks.own().try_lock().is_none());
         assert!(!walks.own().is_granted());
         held.grant(100);

@@ -1,7 +1,7 @@
 //! The write path: append, lock, publish; and its undoing where that fails.
 //!
 //! ```text
-//! hash -> pin -> prefetch bucket -> append header, key, value -> lock bucket -> generation again -> look -> one Release store
+//! hash -> pin -> prefetch bucket, compact -> append header, key, value -> lock bucket -> generation again -> look -> one Release store
 //!           ^                                                       |  no room: unlock, rebuild or spill, try again
 //!           '-------------------------------------------------------'  generation replaced: give the bytes back, start over
 //! ```
@@ -277,7 +277,7 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    /// The one place where a key's slot changes: points it `to` an entry, or empties it, if it is as expected. Returns where
+    /// The one place where a key's slot changes, but for `Locked::repoint`: points it `to` an entry, or empties it, if it is as expected. Returns where
     /// it pointed before. Under the bucket's lock, which it ends.
     #[inline]
     fn publish(
