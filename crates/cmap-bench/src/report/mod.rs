@@ -49,6 +49,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     }
     text += &interruptions(&lines);
     text += &remarks(&lines);
+    text += include_str!("../../attempts.md");
     std::fs::write(&args.out, text).with_context(|| args.out.display().to_string())?;
     eprintln!("{} written", args.out.display());
     Ok(())
