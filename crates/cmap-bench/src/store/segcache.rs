@@ -12,7 +12,7 @@ use super::{Plan, Store, Unpinned};
 
 /// What an entry takes besides its payload, with room to spare.
 const ENTRY_BYTES_EXTRA: u64 = 24;
-const SLOTS_PER_ENTRY: u64 = 3;
+const SLOTS_PER_ENTRY: u64 = 6;
 const SEGMENT_BYTES: i32 = 1 << 20;
 
 /// A cache that never evicts.
