@@ -10,7 +10,7 @@
 
 use super::table::TableRef;
 use crate::base::sync::{AtomicU64, Ordering};
-use crate::memory::{NoHeap, Pin, Shared, Unlinked, try_box};
+use crate::memory::{NoHeap, Pin, Shared, Unlinked, try_box, try_slice};
 
 /// See the file's head.
 pub(crate) struct Directory {
@@ -22,15 +22,6 @@ pub(crate) struct Directory {
     entries: Box<[AtomicU64]>,
     /// Beside the entries of a full-grown root: the directories below them.
     below: Box<[Shared<Directory>]>,
-}
-
-fn try_slice<T>(count: usize, mut make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoHeap> {
-    let mut items = Vec::new();
-    items.try_reserve_exact(count).map_err(|_| NoHeap {
-        bytes: count * size_of::<T>(),
-    })?;
-    items.extend((0..count).map(&mut make));
-    Ok(items.into_boxed_slice())
 }
 
 impl Directory {

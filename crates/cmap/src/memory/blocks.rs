@@ -5,6 +5,7 @@
 
 use super::limbo::NoHeap;
 use super::location::ChunkId;
+use super::request::try_slice;
 
 #[derive(Debug)]
 struct BlockChunk {
@@ -78,17 +79,14 @@ impl Blocks {
     /// Makes room for [`Blocks::add`], so that it cannot fail.
     pub(crate) fn prepare(&mut self, total: usize) -> Result<Box<[u64]>, NoHeap> {
         let words = total.div_ceil(64);
-        let mut free = Vec::new();
-        free.try_reserve_exact(words)
-            .map_err(|_| NoHeap { bytes: words * 8 })?;
+        let mut free = try_slice(words, |_| u64::MAX)?;
         self.chunks.try_reserve(1).map_err(|_| NoHeap {
             bytes: size_of::<BlockChunk>(),
         })?;
-        free.resize(words, u64::MAX);
         if total % 64 != 0 {
             free[words - 1] = (1 << (total % 64)) - 1;
         }
-        Ok(free.into_boxed_slice())
+        Ok(free)
     }
 
     /// Takes in a chunk of `total` units. Returns its place.

@@ -26,6 +26,6 @@ pub(crate) use hold::{Hold, Holder};
 pub(crate) use limbo::{Limbo, NoHeap, RIPE_BYTES};
 pub(crate) use location::{ChunkId, GRANULE, Location};
 pub(crate) use pool::Pool;
-pub(crate) use request::{BlockClass, Config, Refused, Side, Who};
+pub(crate) use request::{BlockClass, Config, Refused, Side, Who, try_slice};
 #[cfg(any(cmap_loom, cmap_shuttle))]
 pub(crate) use watch::empty_graveyard;

@@ -17,6 +17,16 @@ impl From<NoHeap> for Refused {
     }
 }
 
+/// A slice of its own, of `count` things that `make` makes, or why there is no memory for it.
+pub(crate) fn try_slice<T>(count: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoHeap> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(count).map_err(|_| NoHeap {
+        bytes: count * size_of::<T>(),
+    })?;
+    items.extend((0..count).map(make));
+    Ok(items.into_boxed_slice())
+}
+
 /// Which end of the range a chunk should come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {

@@ -11,7 +11,7 @@ use crate::base::sync::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_hint,
 };
 use crate::log::Walk;
-use crate::memory::{Location, Refused};
+use crate::memory::{Location, NoHeap, try_slice};
 
 /// Seats at most. More threads share them.
 const SEATS_MAX: usize = 16;
@@ -152,21 +152,14 @@ pub(super) struct Walks {
 }
 
 impl Walks {
-    pub(super) fn new(lanes: usize) -> Result<Self, Refused> {
-        let count = lanes.next_power_of_two().min(SEATS_MAX);
-        let mut seats = Vec::new();
-        seats
-            .try_reserve_exact(count)
-            .map_err(|_| Refused::System {
-                bytes: count * size_of::<Seat>(),
-            })?;
-        seats.resize_with(count, || Seat {
+    pub(super) fn new(lanes: usize) -> Result<Self, NoHeap> {
+        let seat = |_| Seat {
             granted: AtomicU64::new(0),
             is_used: AtomicBool::new(false),
             walker: Mutex::new(None),
-        });
+        };
         Ok(Self {
-            seats: seats.into_boxed_slice(),
+            seats: try_slice(lanes.next_power_of_two().min(SEATS_MAX), seat)?,
             on: AtomicUsize::new(0),
         })
     }
