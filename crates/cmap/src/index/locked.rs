@@ -9,7 +9,7 @@
 use super::index::{Context, Home, Index};
 use super::shape::SLOTS;
 use super::slot::{self, Want};
-use super::spill::SpillTable;
+use super::spill::SpillUse;
 use super::table::{self, Table};
 use crate::base::interleave;
 use crate::base::sync::{AtomicU64, Backoff, Ordering};
@@ -34,22 +34,20 @@ pub(crate) struct Locked<'p> {
     home: Home<'p>,
 }
 
-#[derive(Clone, Copy)]
-enum Place<'p> {
-    Primary(usize),
-    Overflow,
-    Spill(SpillTable<'p>),
-}
-
 /// An entry that was found under the lock.
 #[derive(Clone, Copy)]
 pub(crate) struct Found<'p> {
-    place: Place<'p>,
     slot: &'p AtomicU64,
+    /// What it holds, flags included: only we change it.
     word: u64,
+    /// It is in the home line.
+    is_home: bool,
+    /// It is in this spill table.
+    spill: Option<SpillUse<'p>>,
 }
 
 impl Found<'_> {
+    #[inline]
     pub(crate) fn at(&self) -> Location {
         Location::of_word(self.word).expect("an entry was found")
     }
@@ -57,77 +55,127 @@ impl Found<'_> {
 
 impl Index {
     /// Locks the bucket of `hash`, which lately had its `home` there. `None` if `is_current` denies, asked under the lock.
-    #[inline]
     pub(crate) fn lock<'p>(
         &'p self,
         pool: &'p Pool,
         pin: &'p Pin,
         hash: u64,
-        mut home: Home<'p>,
+        home: Home<'p>,
         is_current: impl Fn() -> bool,
     ) -> Option<Locked<'p>> {
+        let home = if home.try_lock() {
+            home
+        } else {
+            self.wait(pool, pin, hash, home, &is_current)?
+        };
+        self.locked(pool, pin, hash, home, is_current)
+    }
+
+    /// As [`Index::lock`]; `None` as well where the bucket is held or frozen.
+    #[inline(always)]
+    pub(crate) fn try_lock<'p>(
+        &'p self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+        hash: u64,
+        home: Home<'p>,
+        is_current: impl Fn() -> bool,
+    ) -> Option<Locked<'p>> {
+        if home.try_lock() {
+            self.locked(pool, pin, hash, home, is_current)
+        } else {
+            None
+        }
+    }
+
+    #[inline(always)]
+    fn locked<'p>(
+        &'p self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+        hash: u64,
+        home: Home<'p>,
+        is_current: impl Fn() -> bool,
+    ) -> Option<Locked<'p>> {
+        interleave::point();
+        let locked = Locked {
+            index: self,
+            pool,
+            pin,
+            hash,
+            home,
+        };
+        (is_current() || cfg!(planted_no_revalidation)).then_some(locked)
+    }
+
+    /// Waits for a bucket that is held by a writer, or frozen, until it is locked; `None` as soon as `is_current` denies.
+    #[cold]
+    #[inline(never)]
+    fn wait<'p>(
+        &'p self,
+        pool: &'p Pool,
+        pin: &'p Pin,
+        hash: u64,
+        mut home: Home<'p>,
+        is_current: &impl Fn() -> bool,
+    ) -> Option<Home<'p>> {
         let mut backoff = Backoff::new();
-        loop {
-            let first = home.line[0].load(Ordering::Relaxed);
-            interleave::point();
-            // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
-            if first & slot::LOCK == 0
-                && home.line[0]
-                    .compare_exchange(
-                        first,
-                        first | slot::LOCK,
-                        Ordering::Acquire,
-                        Ordering::Relaxed,
-                    )
-                    .is_ok()
-            {
-                interleave::point();
-                let locked = Locked {
-                    index: self,
-                    pool,
-                    pin,
-                    hash,
-                    home,
-                };
-                return (is_current() || cfg!(planted_no_revalidation)).then_some(locked);
-            }
-            // Held by a writer, or frozen: looking anew finds what replaced its table.
-            if !is_current() {
-                return None;
-            }
+        while is_current() {
             home.table(pool, pin).assert_not_mine();
             backoff.wait();
+            // Looking anew finds what replaced a frozen table.
             home = self.home_of(pool, pin, hash);
+            if home.try_lock() {
+                return Some(home);
+            }
+        }
+        None
+    }
+}
+
+impl Home<'_> {
+    #[inline(always)]
+    fn try_lock(&self) -> bool {
+        let word = &self.line[0];
+        let first = word.load(Ordering::Relaxed);
+        interleave::point();
+        first & slot::LOCK == 0 && {
+            let locked = first | slot::LOCK;
+            // Acquire: pairs with the Release in `Locked::drop`: the bucket is as its last writer left it.
+            word.compare_exchange(first, locked, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
         }
     }
 }
 
 impl<'p> Locked<'p> {
-    /// The entry that `is` knows.
-    #[inline]
-    pub(crate) fn find(
+    /// The entry that `ask` knows, and what it answers.
+    #[inline(always)]
+    pub(crate) fn find<R>(
         &self,
         second: impl FnOnce() -> u64,
-        mut is: impl FnMut(Location) -> bool,
-    ) -> Option<Found<'p>> {
+        mut ask: impl FnMut(Location) -> Option<R>,
+    ) -> Option<(Found<'p>, R)> {
         let mut matches = table::matching(self.home.line, Want::primary(self.home.spread.window));
         while matches != 0 {
             let n = matches.trailing_zeros() as usize;
             matches &= matches - 1;
             let word = self.word(n);
-            if Location::of_word(word).is_some_and(&mut is) {
-                return Some(Found {
-                    place: Place::Primary(n),
+            if let Some(answer) = Location::of_word(word).and_then(&mut ask) {
+                let found = Found {
                     slot: &self.home.line[n],
-                    word: word & !slot::FLAGS,
-                });
+                    word,
+                    is_home: true,
+                    spill: None,
+                };
+                return Some((found, answer));
             }
         }
         let flags = self.word(1 + self.class()) & slot::FLAGS;
         if flags | self.word(0) & slot::SPILL == 0 {
             return None;
         }
-        self.find_beyond(flags, second, is)
+        self.find_beyond(flags, second, ask)
     }
 
     fn table(&self) -> Table<'p> {
@@ -142,12 +190,12 @@ impl<'p> Locked<'p> {
     }
 
     #[cold]
-    fn find_beyond(
+    fn find_beyond<R>(
         &self,
         flags: u64,
         second: impl FnOnce() -> u64,
-        mut is: impl FnMut(Location) -> bool,
-    ) -> Option<Found<'p>> {
+        mut ask: impl FnMut(Location) -> Option<R>,
+    ) -> Option<(Found<'p>, R)> {
         let want = Want::overflow(self.home.spread.bucket, self.home.spread.window);
         for (line, flag) in self.lines() {
             if flags & flag == 0 {
@@ -156,27 +204,35 @@ impl<'p> Locked<'p> {
             for slot in line {
                 // Acquire: pairs with the Release of the slot's store; the home of others' entries is not ours.
                 let word = slot.load(Ordering::Acquire);
-                if want.matches(word) && Location::of_word(word).is_some_and(&mut is) {
-                    return Some(Found {
-                        place: Place::Overflow,
+                let at = Location::of_word(word).filter(|_| want.matches(word));
+                if let Some(answer) = at.and_then(&mut ask) {
+                    let found = Found {
                         slot,
                         word,
-                    });
+                        is_home: false,
+                        spill: None,
+                    };
+                    return Some((found, answer));
                 }
             }
         }
         if self.word(0) & slot::SPILL == 0 || !self.index.spill.may_have(self.hash) {
             return None;
         }
-        let (table, slot, word) =
-            self.index
-                .spill
-                .find(self.pool, self.pin, second(), is, || ())?;
-        Some(Found {
-            place: Place::Spill(table),
+        let mut answer = None;
+        let is_it = |at| {
+            answer = ask(at);
+            answer.is_some()
+        };
+        let spill = &self.index.spill;
+        let (user, slot, word) = spill.find(self.pool, self.pin, second(), is_it, || ())?;
+        let found = Found {
             slot,
             word,
-        })
+            is_home: false,
+            spill: Some(user),
+        };
+        Some((found, answer?))
     }
 
     fn class(&self) -> usize {
@@ -200,15 +256,9 @@ impl<'p> Locked<'p> {
     /// Points the entry's slot elsewhere: replaced, or moved.
     #[inline]
     pub(crate) fn replace(&mut self, found: &Found<'p>, at: Location) {
-        match found.place {
-            Place::Primary(n) => self.store_home(n, slot::relocated(self.word(n), at)),
-            // Release: as in `store_home`.
-            Place::Overflow | Place::Spill(_) => {
-                found
-                    .slot
-                    .store(slot::relocated(found.word, at), publish_order());
-            }
-        }
+        // Release: pairs with the Acquire of readers (Published-last).
+        let word = slot::relocated(found.word, at);
+        found.slot.store(word, publish_order());
     }
 
     /// Moves the entry at `from` to `to`, if its slot is in the home line. `false`: it may be elsewhere.
@@ -223,21 +273,24 @@ impl<'p> Locked<'p> {
     }
 
     /// Empties the entry's slot.
+    #[inline]
     pub(crate) fn remove(&mut self, found: &Found<'p>) {
-        match found.place {
-            Place::Primary(n) => self.store_home(n, self.word(n) & slot::FLAGS),
-            Place::Overflow => {
-                // Release: whoever takes the slot next comes after us.
-                found.slot.store(0, Ordering::Release);
-                interleave::point();
-                self.refresh_filter(slot::class_of_overflow(found.word));
-            }
-            Place::Spill(table) => {
-                // Release: as above.
-                found.slot.store(0, Ordering::Release);
-                interleave::point();
-                self.index.spill.leave(table, self.hash);
-            }
+        if found.is_home {
+            // Release: as in `replace`.
+            found.slot.store(found.word & slot::FLAGS, publish_order());
+        } else {
+            self.remove_beyond(found);
+        }
+    }
+
+    #[cold]
+    fn remove_beyond(&mut self, found: &Found<'p>) {
+        // Release: whoever takes the slot next comes after us.
+        found.slot.store(0, Ordering::Release);
+        interleave::point();
+        match found.spill {
+            Some(user) => self.index.spill.leave(user, self.hash),
+            None => self.refresh_filter(slot::class_of_overflow(found.word)),
         }
     }
 

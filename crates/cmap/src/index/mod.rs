@@ -22,7 +22,7 @@ mod table;
 pub(crate) use collect::{Bucket, Buckets};
 pub(crate) use directory::Directory;
 pub(crate) use index::{Context, Glance, Home, Index, IndexKeeper};
-pub(crate) use locked::{Locked, NoRoom};
+pub(crate) use locked::Locked;
 pub(crate) use resize::Made;
 pub(crate) use shape::Geometry;
 pub(crate) use table::TableRef;

@@ -70,10 +70,16 @@ impl<'p> SpillTable<'p> {
     pub(super) fn slots(&self) -> impl Iterator<Item = &'p AtomicU64> + use<'p> {
         self.lines[1..].iter().flatten()
     }
+}
 
-    fn leave(&self) {
+/// The use that an entry makes of a spill table: it is not unlinked.
+#[derive(Clone, Copy)]
+pub(super) struct SpillUse<'p>(&'p AtomicU64);
+
+impl SpillUse<'_> {
+    fn leave(self) {
         // Release: pairs with the Acquire in `Spill::unlink_empty`.
-        self.users().fetch_sub(1, Ordering::Release);
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -123,10 +129,10 @@ impl Spill {
         }
     }
 
-    /// An entry of `table`, with this hash, was removed: its slot is empty.
-    pub(super) fn leave(&self, table: SpillTable<'_>, hash: u64) {
+    /// An entry of this hash was removed: its slot is empty.
+    pub(super) fn leave(&self, user: SpillUse<'_>, hash: u64) {
         self.count_out(hash);
-        table.leave();
+        user.leave();
     }
 
     /// Whether the filter counts as many keys as there are. At rest; as far as sums tell, since a hasher may lie.
@@ -170,7 +176,7 @@ impl Spill {
         second: u64,
         mut is: impl FnMut(Location) -> bool,
         mut look: impl FnMut(),
-    ) -> Option<(SpillTable<'p>, &'p AtomicU64, u64)> {
+    ) -> Option<(SpillUse<'p>, &'p AtomicU64, u64)> {
         let want = Want::spill(second);
         for table in self.tables(pool, pin) {
             look();
@@ -178,7 +184,7 @@ impl Spill {
                 // Acquire: pairs with the Release of the slot's store (Published-last).
                 let word = slot.load(Ordering::Acquire);
                 if want.matches(word) && Location::of_word(word).is_some_and(&mut is) {
-                    return Some((table, slot, word));
+                    return Some((SpillUse(table.users()), slot, word));
                 }
             }
         }
@@ -237,10 +243,10 @@ impl Spill {
         (hash, second): (u64, u64),
         at: Location,
     ) {
-        if let Some((table, slot, _)) = self.find(pool, pin, second, |other| other == at, || ()) {
+        if let Some((user, slot, _)) = self.find(pool, pin, second, |other| other == at, || ()) {
             // Relaxed: who saw it there finds it where it was before.
             slot.store(0, Ordering::Relaxed);
-            self.leave(table, hash);
+            self.leave(user, hash);
         }
     }
 

@@ -1,28 +1,40 @@
 //! A lane: an open place to append, and the counters of those who use it.
 //!
 //! Threads do not share a tail: each prefers a lane of its own, try-locks it, and takes the next when it is busy. A lane is
-//! locked while a header and a key are copied, never while foreign code runs. Its counters share its line, so that a write
-//! touches one shared line of bookkeeping.
+//! locked while a header and a key are copied, or its counters changed, never while foreign code runs. The counters share its
+//! line, so that a write touches one shared line of bookkeeping.
 
 use super::log::Log;
 use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, thread_hint};
-use crate::memory::ChunkId;
+use crate::memory::{ChunkId, Pool, Who};
 
-/// One lane. All but the counters belong to the holder of `locked`.
+/// One lane. It belongs to the holder of `locked`; others may look at the counters.
 #[repr(align(64))]
 pub(super) struct Lane {
     locked: AtomicU32,
     chunk: AtomicU32,
     cursor: AtomicU64,
     end: AtomicU64,
-    /// Entries added less entries removed, by the threads that prefer this lane.
+    /// Entries added less entries removed, noted here.
     pub(super) entries: AtomicI64,
     /// Bytes of entries published less bytes of entries unlinked.
     pub(super) bytes: AtomicI64,
     /// Bytes written and removed since the last maintenance.
     pub(super) owed: AtomicU64,
     /// How often its threads threw dice: see [`Lane::throw`].
-    throws: AtomicU64,
+    throws: AtomicU32,
+    /// Which lane of its stream it is.
+    number: u32,
+}
+
+/// How many bytes the log holds of what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) entries: usize,
+    /// Entries that were published and not unlinked.
+    pub(crate) live: usize,
+    /// Chunks and extents.
+    pub(crate) mapped: usize,
 }
 
 /// What chance decides. From [`Log::throw`](super::Log::throw).
@@ -44,16 +56,54 @@ impl Throw {
 }
 
 impl Log {
-    /// The lane whose counters the thread uses.
-    #[inline]
-    pub(super) fn own_lane(&self) -> &Lane {
-        let lanes = &self.streams[0].lanes;
-        &lanes[own_number(lanes)]
-    }
-
     /// Throws the dice of the thread's lane.
     pub(crate) fn throw(&self) -> Throw {
-        Throw(self.own_lane().throw())
+        let lanes = &self.streams[0].lanes;
+        Throw(lanes[own_number(lanes)].throw())
+    }
+
+    /// Notes that an entry of `bytes` left the index. Returns what the lane at hand owes to maintenance.
+    #[inline]
+    pub(crate) fn left(&self, bytes: usize) -> u64 {
+        let lane = lock_any(&self.streams[0].lanes);
+        let entries = -i64::from(!cfg!(planted_len_never_falls));
+        lane.note(entries, -(bytes as i64), bytes)
+    }
+
+    /// Puts back what [`Log::settle`] took.
+    pub(crate) fn owe(&self, bytes: u64) {
+        let lane = lock_any(&self.streams[0].lanes);
+        lane.note(0, 0, bytes as usize);
+    }
+
+    /// Takes over what the lane at hand owes.
+    pub(crate) fn settle(&self) -> u64 {
+        let lane = lock_any(&self.streams[0].lanes);
+        lane.settle()
+    }
+
+    /// Entries: exact when no write overlaps the call.
+    pub(crate) fn entries(&self) -> usize {
+        let sum: i64 = self.streams[0]
+            .lanes
+            .iter()
+            .map(|lane| lane.entries.load(Ordering::Relaxed))
+            .sum();
+        usize::try_from(sum).unwrap_or(0)
+    }
+
+    pub(crate) fn sums(&self, pool: &Pool) -> Sums {
+        let live: i64 = self.streams[0]
+            .lanes
+            .iter()
+            .map(|lane| lane.bytes.load(Ordering::Relaxed))
+            .sum();
+        let chunks = self.chunk_count() * pool.config().chunk_bytes;
+        Sums {
+            entries: self.entries(),
+            live: usize::try_from(live).unwrap_or(0),
+            mapped: chunks + self.extent_bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Goes on where the lanes of `old` were.
@@ -81,7 +131,7 @@ impl Stretch {
 }
 
 impl Lane {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(number: usize) -> Self {
         Self {
             locked: AtomicU32::new(0),
             chunk: AtomicU32::new(0),
@@ -90,7 +140,8 @@ impl Lane {
             entries: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             owed: AtomicU64::new(0),
-            throws: AtomicU64::new(0),
+            throws: AtomicU32::new(0),
+            number: number as u32,
         }
     }
 
@@ -100,7 +151,7 @@ impl Lane {
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
         // Relaxed: a thread of its own lane, as a rule.
         let throws = self.throws.fetch_add(1, Ordering::Relaxed);
-        throws.wrapping_add(1).wrapping_mul(GOLDEN)
+        u64::from(throws.wrapping_add(1)).wrapping_mul(GOLDEN)
     }
 
     pub(super) fn try_lock(&self) -> Option<Locked<'_>> {
@@ -129,24 +180,29 @@ fn own_number(lanes: &[Lane]) -> usize {
     thread_hint() & (lanes.len() - 1)
 }
 
+/// Locks the thread's own lane of `lanes`, if it is free.
+#[inline(always)]
+pub(super) fn try_lock_own(lanes: &[Lane]) -> Option<Locked<'_>> {
+    lanes[own_number(lanes)].try_lock()
+}
+
 /// Locks one of `lanes`: the thread's own if it is free.
 #[inline]
-pub(super) fn lock_any(lanes: &[Lane]) -> (usize, Locked<'_>) {
-    let own = own_number(lanes);
-    if let Some(locked) = lanes[own].try_lock() {
-        return (own, locked);
+pub(super) fn lock_any(lanes: &[Lane]) -> Locked<'_> {
+    match try_lock_own(lanes) {
+        Some(locked) => locked,
+        None => lock_another(lanes),
     }
-    lock_another(lanes, own)
 }
 
 #[cold]
-fn lock_another(lanes: &[Lane], own: usize) -> (usize, Locked<'_>) {
+fn lock_another(lanes: &[Lane]) -> Locked<'_> {
+    let own = own_number(lanes);
     let mut backoff = Backoff::new();
     loop {
         for step in 0..lanes.len() {
-            let lane = (own + step) & (lanes.len() - 1);
-            if let Some(locked) = lanes[lane].try_lock() {
-                return (lane, locked);
+            if let Some(locked) = lanes[(own + step) & (lanes.len() - 1)].try_lock() {
+                return locked;
             }
         }
         backoff.wait();
@@ -157,6 +213,10 @@ fn lock_another(lanes: &[Lane], own: usize) -> (usize, Locked<'_>) {
 pub(super) struct Locked<'l>(&'l Lane);
 
 impl Locked<'_> {
+    pub(super) fn number(&self) -> usize {
+        self.0.number as usize
+    }
+
     /// What is left of the lane's stretch; `None` if it has none.
     // Relaxed, here and below: these fields are the holder's.
     pub(super) fn stretch(&self) -> Option<Stretch> {
@@ -181,6 +241,35 @@ impl Locked<'_> {
         self.0.end.store(stretch.end as u64, Ordering::Relaxed);
     }
 
+    /// Counts an entry that was appended, as if it were published already; survivors are counted. Returns what is owed now.
+    #[inline]
+    pub(super) fn note_appended(&self, who: Who, bytes: usize) -> u64 {
+        match who {
+            Who::Writer => self.note(1, bytes as i64, bytes),
+            Who::Compactor => 0,
+        }
+    }
+
+    /// Adds to the counters. Returns what is owed now.
+    #[inline]
+    pub(super) fn note(&self, entries: i64, bytes: i64, owed: usize) -> u64 {
+        let lane = self.0;
+        let entries = lane.entries.load(Ordering::Relaxed) + entries;
+        lane.entries.store(entries, Ordering::Relaxed);
+        let bytes = lane.bytes.load(Ordering::Relaxed) + bytes;
+        lane.bytes.store(bytes, Ordering::Relaxed);
+        let owed = lane.owed.load(Ordering::Relaxed) + owed as u64;
+        lane.owed.store(owed, Ordering::Relaxed);
+        owed
+    }
+
+    /// Takes what is owed.
+    pub(super) fn settle(&self) -> u64 {
+        let owed = self.0.owed.load(Ordering::Relaxed);
+        self.0.owed.store(0, Ordering::Relaxed);
+        owed
+    }
+
     pub(super) fn move_cursor(&self, cursor: usize) {
         self.0.cursor.store(cursor as u64, Ordering::Relaxed);
     }
@@ -199,19 +288,19 @@ mod tests {
 
     #[test]
     fn a_busy_lane_is_passed_over() {
-        let lanes = [Lane::new(), Lane::new()];
-        let (first, held) = lock_any(&lanes);
-        let (second, other) = lock_any(&lanes);
-        assert_ne!(first, second);
+        let lanes = [Lane::new(0), Lane::new(1)];
+        let held = lock_any(&lanes);
+        let other = lock_any(&lanes);
+        assert_ne!(held.number(), other.number());
+        assert!(try_lock_own(&lanes).is_none());
         drop(held);
-        assert!(lanes[first].try_lock().is_some());
-        drop(other);
+        assert!(try_lock_own(&lanes).is_some());
     }
 
     #[test]
     fn throws_fall_evenly_whichever_are_used() {
         for step in [1, 2, 3, 4, 16] {
-            let lane = Lane::new();
+            let lane = Lane::new(0);
             let thrown = (0..64_000 * step).map(|_| lane.throw()).step_by(step);
             let mut counts = [0; 64];
             thrown.for_each(|throw| counts[(throw >> 58) as usize] += 1);
@@ -234,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_stretch_is_what_the_last_holder_left() {
-        let lane = Lane::new();
+        let lane = Lane::new(0);
         assert_eq!(lane.lock().stretch(), None);
         let stretch = Stretch {
             chunk: ChunkId(3),

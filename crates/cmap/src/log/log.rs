@@ -10,10 +10,12 @@
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
 use super::entry::{self, Entry, Record};
-use super::lane::{Lane, Stretch, lock_any};
+use super::lane::{Lane, Locked, Stretch, lock_any, try_lock_own};
 use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering};
-use crate::memory::{ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who};
+use crate::memory::{
+    ChunkId, ChunkState, GRANULE, Location, Pin, Pool, Refused, Side, Who, try_slice,
+};
 
 /// Who keeps what the log gives up, until no pin sees it.
 pub(crate) trait Keeper {
@@ -33,6 +35,8 @@ pub(crate) trait Keeper {
 pub(crate) struct Appended {
     pub(crate) at: Location,
     pub(crate) bytes: usize,
+    /// What the lane at hand owes to maintenance, with it; nothing for a survivor.
+    pub(crate) owed: u64,
     /// `usize::MAX`: it has a stretch or an extent of its own.
     lane: usize,
 }
@@ -58,19 +62,9 @@ pub(crate) struct Log {
     /// Chunks of small pages before huge ones are taken.
     small_chunks: usize,
     /// Bytes of extents, as the pool charges them.
-    extent_bytes: AtomicUsize,
+    pub(super) extent_bytes: AtomicUsize,
     /// What entries take of them.
     extent_live: AtomicUsize,
-}
-
-/// How many bytes the log holds of what.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) entries: usize,
-    /// Entries that were published and not unlinked.
-    pub(crate) live: usize,
-    /// Chunks and extents.
-    pub(crate) mapped: usize,
 }
 
 /// A stretch of a large map.
@@ -85,15 +79,7 @@ const NEVER_WALKED: u64 = u64::MAX;
 
 /// As many lanes, or up to the next power of two.
 fn try_lanes(count: usize) -> Result<Box<[Lane]>, Refused> {
-    let count = count.next_power_of_two();
-    let mut lanes = Vec::new();
-    lanes
-        .try_reserve_exact(count)
-        .map_err(|_| Refused::System {
-            bytes: count * size_of::<Lane>(),
-        })?;
-    lanes.resize_with(count, Lane::new);
-    Ok(lanes.into_boxed_slice())
+    Ok(try_slice(count.next_power_of_two(), Lane::new)?)
 }
 
 impl Log {
@@ -154,17 +140,29 @@ impl Log {
     }
 
     /// The value of the entry at `at`, which the pin can see, if `key` is its key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value_of<'p>(
         pool: &'p Pool,
         at: Location,
         key: &[u8],
         pin: &'p Pin,
     ) -> Option<&'p [u8]> {
-        Self::value_if_ordinary(pool, at, key, pin).or_else(|| {
-            let entry = Self::entry(pool, at, pin);
-            (entry.key == key).then_some(entry.value)
-        })
+        match Self::value_if_ordinary(pool, at, key, pin) {
+            None => Self::value_if_any(pool, at, key, pin),
+            value => value,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn value_if_any<'p>(
+        pool: &'p Pool,
+        at: Location,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        let entry = Self::entry(pool, at, pin);
+        (entry.key == key).then_some(entry.value)
     }
 
     /// As [`Log::value_of`], of an entry with the common header only: `None` says nothing.
@@ -214,24 +212,36 @@ impl Log {
 
     /// Appends an entry that nobody finds until its location is published, but for its value: the offset that comes with it
     /// is where the caller writes that, before anything else.
-    #[inline]
     pub(crate) fn append(
         &self,
         pool: &Pool,
         keeper: &impl Keeper,
-        who: Who,
         key: &[u8],
         value_len: usize,
     ) -> Result<(Appended, usize), Refused> {
-        let mut header = [0; entry::HEADER_BYTES_MAX];
-        let header_len = entry::encode(key.len(), value_len, &mut header);
-        let len = header_len + key.len() + value_len;
-        let appended = self.reserve(pool, keeper, who, len, |at| {
-            pool.arena().write(at, &header[..header_len]);
-            pool.arena().write(at + header_len, key);
-        })?;
-        let value_at = appended.at.offset() + header_len + key.len();
-        Ok((appended, value_at))
+        let (header, header_len) = entry::encode(key.len(), value_len);
+        let head_len = header_len + key.len();
+        let write_head = |at| pool.arena().write_head(at, header, header_len, key);
+        let len = head_len + value_len;
+        let appended = self.reserve(pool, keeper, Who::Writer, len, &write_head)?;
+        Ok((appended, appended.at.offset() + head_len))
+    }
+
+    /// As [`Log::append`], where the thread's own lane is free and has room; else `None`.
+    #[inline(always)]
+    pub(crate) fn append_quick(
+        &self,
+        pool: &Pool,
+        key: &[u8],
+        value_len: usize,
+    ) -> Option<(Appended, usize)> {
+        let (header, header_len) = entry::encode(key.len(), value_len);
+        let head_len = header_len + key.len();
+        let write_head = |at| pool.arena().write_head(at, header, header_len, key);
+        let lane = try_lock_own(&self.streams[0].lanes)?;
+        let len = head_len + value_len;
+        let appended = Self::reserve_in_lane(pool, &lane, Who::Writer, len, &write_head)?;
+        Some((appended, appended.at.offset() + head_len))
     }
 
     /// Appends a copy of the entry of `len` bytes at `from`.
@@ -243,48 +253,77 @@ impl Log {
         len: usize,
         pin: &Pin,
     ) -> Result<Appended, Refused> {
-        self.reserve(pool, keeper, Who::Compactor, len, |at| {
-            pool.arena().copy(from, Location::at(at), len, pin);
-        })
+        let write = |at| pool.arena().copy(from, Location::at(at), len, pin);
+        self.reserve(pool, keeper, Who::Compactor, len, &write)
     }
 
     /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be
     /// walked.
-    #[inline]
     fn reserve(
         &self,
         pool: &Pool,
         keeper: &impl Keeper,
         who: Who,
         len: usize,
-        write_head: impl FnOnce(usize),
+        write_head: &impl Fn(usize),
     ) -> Result<Appended, Refused> {
         let bytes = entry::space(len);
-        let write_head = |at| {
-            // A reader looks at a granule first.
-            pool.arena().dealt(at, len.max(GRANULE));
-            write_head(at);
-        };
         if bytes > pool.config().entry_bytes_max {
-            return self.reserve_extent(pool, keeper, who, bytes, write_head);
+            return self.reserve_extent(pool, keeper, who, len, write_head);
         }
-        let stream = self.stream(who);
-        let (number, lane) = lock_any(&stream.lanes);
-        if let Some(stretch) = lane.stretch().filter(|stretch| stretch.room() >= bytes) {
-            write_head(stretch.cursor);
-            lane.move_cursor(stretch.cursor + bytes);
-            return Ok(Appended {
-                at: Location::at(stretch.cursor),
-                bytes,
-                lane: number,
-            });
+        let lane = lock_any(&self.stream(who).lanes);
+        match Self::reserve_in_lane(pool, &lane, who, len, write_head) {
+            Some(appended) => Ok(appended),
+            None => self.reserve_stretch(pool, keeper, who, len, write_head, lane),
         }
+    }
+
+    /// As [`Log::reserve`], if the lane's stretch has room.
+    #[inline(always)]
+    fn reserve_in_lane(
+        pool: &Pool,
+        lane: &Locked<'_>,
+        who: Who,
+        len: usize,
+        write_head: &impl Fn(usize),
+    ) -> Option<Appended> {
+        let bytes = entry::space(len);
+        let stretch = lane.stretch().filter(|stretch| stretch.room() >= bytes)?;
+        Self::write_at(pool, stretch.cursor, len, write_head);
+        lane.move_cursor(stretch.cursor + bytes);
+        Some(Appended {
+            at: Location::at(stretch.cursor),
+            bytes,
+            owed: lane.note_appended(who, bytes),
+            lane: lane.number(),
+        })
+    }
+
+    #[inline(always)]
+    fn write_at(pool: &Pool, at: usize, len: usize, write_head: &impl Fn(usize)) {
+        // A reader looks at a granule first.
+        pool.arena().dealt(at, len.max(GRANULE));
+        write_head(at);
+    }
+
+    /// As [`Log::reserve`], where the stretch of `lane` has no room.
+    #[cold]
+    fn reserve_stretch(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        who: Who,
+        len: usize,
+        write_head: &impl Fn(usize),
+        lane: Locked<'_>,
+    ) -> Result<Appended, Refused> {
+        let bytes = entry::space(len);
         let stretch = lane.stretch();
         let own = bytes > Self::stretch_bytes_max(pool) / OWN_STRETCH_SHARE;
         if own {
             drop(lane);
             let fresh = self.take_stretch(pool, keeper, who, bytes, None)?;
-            write_head(fresh.cursor);
+            Self::write_at(pool, fresh.cursor, len, write_head);
             self.close(
                 pool,
                 keeper,
@@ -293,29 +332,37 @@ impl Log {
                     ..fresh
                 },
             );
-            return Ok(Appended {
-                at: Location::at(fresh.cursor),
-                bytes,
-                lane: usize::MAX,
-            });
+            return Ok(self.appended_alone(who, Location::at(fresh.cursor), bytes));
         }
         let fresh = self.take_stretch(pool, keeper, who, bytes, Some(stretch))?;
-        write_head(fresh.cursor);
+        Self::write_at(pool, fresh.cursor, len, write_head);
         lane.set(Some(Stretch {
             cursor: fresh.cursor + bytes,
             ..fresh
         }));
+        let appended = Appended {
+            at: Location::at(fresh.cursor),
+            bytes,
+            owed: lane.note_appended(who, bytes),
+            lane: lane.number(),
+        };
         drop(lane);
         if let Some(before) =
             stretch.filter(|before| (before.chunk, before.cursor) != (fresh.chunk, fresh.cursor))
         {
             self.close(pool, keeper, before);
         }
-        Ok(Appended {
-            at: Location::at(fresh.cursor),
+        Ok(appended)
+    }
+
+    /// An entry outside the lanes' stretches was appended.
+    fn appended_alone(&self, who: Who, at: Location, bytes: usize) -> Appended {
+        Appended {
+            at,
             bytes,
-            lane: number,
-        })
+            owed: lock_any(&self.stream(who).lanes).note_appended(who, bytes),
+            lane: usize::MAX,
+        }
     }
 
     #[cold]
@@ -324,9 +371,10 @@ impl Log {
         pool: &Pool,
         keeper: &impl Keeper,
         who: Who,
-        bytes: usize,
-        write_head: impl FnOnce(usize),
+        len: usize,
+        write_head: &impl Fn(usize),
     ) -> Result<Appended, Refused> {
+        let bytes = entry::space(len);
         keeper.promise()?;
         let at = pool
             .take_extent(bytes, who)
@@ -335,12 +383,8 @@ impl Log {
         self.extent_live.fetch_add(bytes, Ordering::Relaxed);
         self.extent_bytes
             .fetch_add(pool.extent_bytes(bytes), Ordering::Relaxed);
-        write_head(at.offset());
-        Ok(Appended {
-            at,
-            bytes,
-            lane: usize::MAX,
-        })
+        Self::write_at(pool, at.offset(), len, write_head);
+        Ok(self.appended_alone(who, at, bytes))
     }
 
     fn stretch_bytes_max(pool: &Pool) -> usize {
@@ -493,19 +537,14 @@ impl Log {
         pool.descriptor(stretch.chunk)
             .open
             .fetch_sub(1, Ordering::Release);
-        self.lower_by(pool, keeper, stretch.chunk, stretch.room() as u64 + HOLD);
+        self.lower(pool, keeper, stretch.chunk, stretch.room() as u64 + HOLD);
     }
 
     // --- counting ---
 
     /// Lowers a chunk's count; hands the chunk over if that was the last of it.
     #[inline]
-    fn lower(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: usize) {
-        self.lower_by(pool, keeper, chunk, bytes as u64);
-    }
-
-    #[inline]
-    pub(super) fn lower_by(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: u64) {
+    pub(super) fn lower(&self, pool: &Pool, keeper: &impl Keeper, chunk: ChunkId, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -554,13 +593,17 @@ impl Log {
     #[inline]
     pub(crate) fn unlinked(&self, pool: &Pool, keeper: &impl Keeper, at: Location, bytes: usize) {
         if pool.is_extent(at) {
-            self.extent_live.fetch_sub(bytes, Ordering::Relaxed);
-            self.extent_bytes
-                .fetch_sub(pool.extent_bytes(bytes), Ordering::Relaxed);
-            keeper.retire_extent(at, bytes);
-            return;
+            return self.unlinked_extent(pool, keeper, at, bytes);
         }
-        self.lower(pool, keeper, pool.chunk_of(at), bytes);
+        self.lower(pool, keeper, pool.chunk_of(at), bytes as u64);
+    }
+
+    #[cold]
+    fn unlinked_extent(&self, pool: &Pool, keeper: &impl Keeper, at: Location, bytes: usize) {
+        self.extent_live.fetch_sub(bytes, Ordering::Relaxed);
+        self.extent_bytes
+            .fetch_sub(pool.extent_bytes(bytes), Ordering::Relaxed);
+        keeper.retire_extent(at, bytes);
     }
 
     /// An appended entry will not be published: rolled back if it is still the last of its lane, else dead.
@@ -571,70 +614,25 @@ impl Log {
         who: Who,
         appended: Appended,
     ) {
-        if let Some(lane) = self.stream(who).lanes.get(appended.lane) {
-            let lane = lane.lock();
-            let start = appended.at.offset();
-            let chunk = pool.chunk_of(appended.at);
-            let last = lane
-                .stretch()
-                .filter(|s| s.chunk == chunk && s.cursor == start + appended.bytes);
-            if last.is_some() {
-                pool.arena().gone(start, appended.bytes);
-                lane.move_cursor(start);
-                return;
-            }
+        let lanes = &self.stream(who).lanes;
+        let lane = match lanes.get(appended.lane) {
+            Some(lane) => lane.lock(),
+            None => lock_any(lanes),
+        };
+        if matches!(who, Who::Writer) {
+            lane.note(-1, -(appended.bytes as i64), 0);
         }
+        let start = appended.at.offset();
+        let is_last = |s: Stretch| {
+            s.chunk == pool.chunk_of(appended.at) && s.cursor == start + appended.bytes
+        };
+        if lane.stretch().is_some_and(is_last) {
+            pool.arena().gone(start, appended.bytes);
+            lane.move_cursor(start);
+            return;
+        }
+        drop(lane);
         self.unlinked(pool, keeper, appended.at, appended.bytes);
-    }
-
-    /// Notes that an entry of `bytes` was published and one of `old` bytes unlinked (0 = none), by this thread.
-    /// Returns the bytes that the thread's lane owes to maintenance.
-    #[inline]
-    pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
-        let lane = self.own_lane();
-        let entries = i64::from(new != 0) - i64::from(old != 0 && !cfg!(planted_len_never_falls));
-        // Relaxed, all: sums, read at rest or as estimates.
-        if entries != 0 {
-            lane.entries.fetch_add(entries, Ordering::Relaxed);
-        }
-        lane.bytes
-            .fetch_add(new as i64 - old as i64, Ordering::Relaxed);
-        let owed = (new + old) as u64;
-        lane.owed.fetch_add(owed, Ordering::Relaxed) + owed
-    }
-
-    /// Puts back what [`Log::settle`] took.
-    pub(crate) fn owe(&self, bytes: u64) {
-        self.own_lane().owed.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Takes over what the thread's lane owes.
-    pub(crate) fn settle(&self) -> u64 {
-        self.own_lane().owed.swap(0, Ordering::Relaxed)
-    }
-
-    /// Entries: exact when no write overlaps the call.
-    pub(crate) fn entries(&self) -> usize {
-        let sum: i64 = self.streams[0]
-            .lanes
-            .iter()
-            .map(|lane| lane.entries.load(Ordering::Relaxed))
-            .sum();
-        usize::try_from(sum).unwrap_or(0)
-    }
-
-    pub(crate) fn sums(&self, pool: &Pool) -> Sums {
-        let live: i64 = self.streams[0]
-            .lanes
-            .iter()
-            .map(|lane| lane.bytes.load(Ordering::Relaxed))
-            .sum();
-        let chunks = self.chunk_count() * pool.config().chunk_bytes;
-        Sums {
-            entries: self.entries(),
-            live: usize::try_from(live).unwrap_or(0),
-            mapped: chunks + self.extent_bytes.load(Ordering::Relaxed),
-        }
     }
 
     /// The ends of extents' last pages.

@@ -11,7 +11,7 @@ mod lane;
 mod log;
 mod walk;
 
-pub(crate) use entry::{Entry, Head, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+pub(crate) use entry::{Entry, Head, KEY_BYTES_MAX, VALUE_BYTES_MAX, entry_bytes};
 pub(crate) use lane::Throw;
 pub(crate) use log::{Appended, HOLD, Keeper, Log};
 pub(crate) use walk::{Victims, Walk};

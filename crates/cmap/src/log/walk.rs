@@ -180,7 +180,7 @@ impl Log {
         let given_back = CREDIT + out as u64;
         let live = descriptor.live.load(Ordering::Relaxed) - given_back;
         descriptor.walked.store(live, Ordering::Relaxed);
-        self.lower_by(pool, keeper, walk.chunk, given_back);
+        self.lower(pool, keeper, walk.chunk, given_back);
     }
 
     /// Closes what lanes still hold of sealed chunks, so that those can be walked.

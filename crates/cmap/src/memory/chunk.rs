@@ -75,6 +75,7 @@ pub(crate) use real::Arena;
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 mod real {
+    use super::super::location::GRANULE;
     use super::{
         AtomicU32, ChunkId, Descriptor, Hold, Line, Location, Pin, Reservation, SHORT_BYTES_MAX,
     };
@@ -87,6 +88,35 @@ mod real {
         descriptors: Reservation,
         /// A word for each extent that could start somewhere: see `hold.rs`.
         extent_pins: Reservation,
+    }
+
+    /// Copies bytes, a few of them without a call: the first ones and the last ones, which may be some of the first.
+    ///
+    /// # Safety
+    /// As many bytes at `to` are the caller's to write, and `bytes` are not among them.
+    #[inline(always)]
+    unsafe fn copy(bytes: &[u8], to: *mut u8) {
+        let (from, len) = (bytes.as_ptr(), bytes.len());
+        macro_rules! copy_ends {
+            ($count:literal) => {{
+                let last = len - $count;
+                // SAFETY: by the caller; `len` is at least `$count`, and `last + $count` is `len`.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(from, to, $count);
+                    core::ptr::copy_nonoverlapping(from.add(last), to.add(last), $count);
+                }
+            }};
+        }
+        match len {
+            0 => {}
+            1 => copy_ends!(1),
+            2..=3 => copy_ends!(2),
+            4..=7 => copy_ends!(4),
+            8..=15 => copy_ends!(8),
+            16..=32 => copy_ends!(16),
+            // SAFETY: by the caller.
+            _ => unsafe { core::ptr::copy_nonoverlapping(from, to, len) },
+        }
     }
 
     impl Arena {
@@ -191,7 +221,20 @@ mod real {
             let to = self.at(offset, bytes.len());
             // SAFETY: Within-range (in `at`), Written-once: nobody else has this space; `bytes` may be an older entry, but
             // never this one, so they do not overlap.
-            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+            unsafe { copy(bytes, to) };
+        }
+
+        /// Writes `header`, of which `len` bytes count, and `key` behind it, as [`Arena::write`] does. An entry has at least a
+        /// granule, and where its header is longer than that, much more: so a word is written, without a look at its length,
+        /// and what it has beyond the header is written once more, as the key or the value.
+        #[inline(always)]
+        pub(crate) fn write_head(&self, offset: usize, header: [u8; 8], len: usize, key: &[u8]) {
+            if len < GRANULE {
+                self.write(offset, &header[..GRANULE]);
+            } else {
+                self.write(offset, &header);
+            }
+            self.write(offset + len, key);
         }
 
         /// As [`Arena::write`]; `offset` may be the range's end if there is nothing to copy.
@@ -542,6 +585,11 @@ mod model {
             let to = memory.address(offset, bytes.len());
             // SAFETY: within a chunk that lives as long as the arena; checked just now that nobody looks meanwhile.
             unsafe { core::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
+        }
+
+        pub(crate) fn write_head(&self, offset: usize, header: [u8; 8], len: usize, key: &[u8]) {
+            self.write(offset, &header[..len]);
+            self.write(offset + len, key);
         }
 
         pub(crate) fn write_if_any(&self, offset: usize, bytes: &[u8]) {

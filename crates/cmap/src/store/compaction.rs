@@ -299,11 +299,15 @@ impl<S: BuildHasher> Store<S> {
 
     /// Compacts, if that was granted, while the processor fetches what the caller looks at next: the bucket at `home`, and then
     /// the entry that is probably meant.
-    #[inline]
+    #[inline(always)]
     pub(super) fn compact_meanwhile(&self, generation: &Generation, pin: &Pin, home: Home<'_>) {
-        if !generation.walks.own().is_granted() {
-            return;
+        if generation.walks.own().is_granted() {
+            self.compact_granted(generation, pin, home);
         }
+    }
+
+    #[inline(never)]
+    fn compact_granted(&self, generation: &Generation, pin: &Pin, home: Home<'_>) {
         self.compact_a_little(generation, pin);
         if let Glance::Likely(at) = home.glance() {
             self.pool.arena().prefetch_entry(at);

@@ -13,9 +13,9 @@ use super::store::Store;
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::Backoff;
-use crate::index::{Glance, Home, Locked, Made, NoRoom};
-use crate::log::{Appended, Head, Keeper, Log};
-use crate::memory::{Location, Pin, Refused, Who};
+use crate::index::{Glance, Home, Locked, Made};
+use crate::log::{Appended, Head, Keeper, Log, entry_bytes};
+use crate::memory::{Location, Pin, Refused, Who, domain};
 
 /// What a write wants to find under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,25 @@ pub(super) enum Change<'p> {
     Stale,
 }
 
+impl Change<'_> {
+    /// What it is to a plain write, and what is owed. `None`: once more.
+    #[inline(always)]
+    fn wrote(self, old: &mut impl FnMut(&[u8])) -> Option<(Wrote, u64)> {
+        match self {
+            Self::Made(None, owed) => Some((Wrote::New, owed)),
+            Self::Made(Some(before), owed) => {
+                old(before);
+                Some((Wrote::Replaced, owed))
+            }
+            Self::Unexpected => Some((Wrote::Nothing, 0)),
+            Self::Stale => None,
+        }
+    }
+}
+
+/// Where an entry was, and its value.
+type Before<'p> = (Location, &'p [u8]);
+
 /// Why [`Store::publish`] did nothing.
 enum Unfit {
     Unexpected,
@@ -73,7 +92,17 @@ pub(super) struct Unpublished<'p, S> {
     who: Who,
 }
 
-impl<S> Unpublished<'_, S> {
+impl<'p, S> Unpublished<'p, S> {
+    #[inline]
+    fn of(store: &'p Store<S>, generation: &'p Generation, appended: Appended) -> Self {
+        Self {
+            store,
+            generation,
+            appended: Some(appended),
+            who: Who::Writer,
+        }
+    }
+
     /// Its value, as far as it was written.
     pub(super) fn value<'a>(&'a self, pin: &'a Pin) -> &'a [u8] {
         let appended = self.appended.as_ref();
@@ -117,27 +146,85 @@ impl<S: BuildHasher> Store<S> {
         expect: Expect,
         mut old: impl FnMut(&[u8]),
     ) -> Result<Wrote, Refusal> {
-        let (wrote, owed) = self.relieved(|| {
-            loop {
-                let pin = self.pin();
-                match self.try_write(&pin, hash, key, value, expect)? {
-                    Change::Made(None, owed) => return Ok((Wrote::New, owed)),
-                    Change::Made(Some(before), owed) => {
-                        old(before);
-                        return Ok((Wrote::Replaced, owed));
-                    }
-                    Change::Unexpected => return Ok((Wrote::Nothing, 0)),
-                    Change::Stale => {}
-                }
-            }
-        })?;
+        let (wrote, owed) = match self.write_quick(hash, key, value, expect, &mut old) {
+            Some(done) => done,
+            None => self.write_slow(hash, key, value, expect, old)?,
+        };
         if owed >= self.tuning.quantum {
             self.maintain(hash, false);
         }
         Ok(wrote)
     }
 
-    #[inline]
+    /// The way that most writes take: nothing is in it, so it is straight, and keeps everything in registers. `None`: nothing
+    /// was done. Returns what is owed as well.
+    #[inline(always)]
+    fn write_quick(
+        &self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        expect: Expect,
+        old: &mut impl FnMut(&[u8]),
+    ) -> Option<(Wrote, u64)> {
+        let pin = domain().pin_quick(self.tag)?;
+        if self.is_plain(key, expect, &pin) {
+            return Some((Wrote::Nothing, 0));
+        }
+        let generation = self.generation.load(&pin)?;
+        let home = generation.index.home(&self.pool, &pin, hash)?;
+        home.prefetch(&self.pool);
+        self.compact_meanwhile(generation, &pin, home);
+        let (appended, at) = generation.log.append_quick(&self.pool, key, value.len())?;
+        let mut unpublished = Unpublished::of(self, generation, appended);
+        self.pool.arena().write_if_any(at, value);
+        interleave::point();
+        let is_current = || self.generation.is(generation);
+        let index = &generation.index;
+        let locked = index.try_lock(&self.pool, &pin, hash, home, is_current)?;
+        match self.publish(locked, &pin, key, expect, Some(appended.at), &mut false) {
+            Ok(before) => {
+                interleave::point();
+                unpublished.appended = None;
+                self.made(generation, key.len(), Some(appended), before)
+                    .wrote(old)
+            }
+            Err(Unfit::Unexpected) => Some((Wrote::Nothing, 0)),
+            Err(Unfit::NoRoom) => None,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slow(
+        &self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        expect: Expect,
+        mut old: impl FnMut(&[u8]),
+    ) -> Result<(Wrote, u64), Refusal> {
+        self.relieved(|| {
+            loop {
+                let pin = self.pin();
+                let change = self.try_write(&pin, hash, key, value, expect)?;
+                if let Some(done) = change.wrote(&mut old) {
+                    return Ok(done);
+                }
+            }
+        })
+    }
+
+    /// Whether it is plain to see that nothing is to be done, so that nothing needs to be appended.
+    #[inline(always)]
+    fn is_plain(&self, key: &[u8], expect: Expect, pin: &Pin) -> bool {
+        match expect {
+            Expect::Absent => self.get(key, pin).is_some(),
+            Expect::Present => self.get(key, pin).is_none(),
+            Expect::Anything | Expect::At(_) => false,
+        }
+    }
+
     fn try_write<'p>(
         &'p self,
         pin: &'p Pin,
@@ -146,47 +233,28 @@ impl<S: BuildHasher> Store<S> {
         value: &[u8],
         expect: Expect,
     ) -> Result<Change<'p>, Refused> {
-        // Where the answer is plain to see, nothing needs to be appended.
-        let is_plain = match expect {
-            Expect::Absent => self.get(key, pin).is_some(),
-            Expect::Present => self.get(key, pin).is_none(),
-            Expect::Anything | Expect::At(_) => false,
-        };
-        if is_plain {
+        if self.is_plain(key, expect, pin) {
             return Ok(Change::Unexpected);
         }
         let generation = self.generation_or_new(pin)?;
-        let home = generation.index.home_of(&self.pool, pin, hash);
-        home.prefetch(&self.pool);
-        self.compact_meanwhile(generation, pin, home);
         let appended = self.append(generation, key, value.len());
         if cfg!(planted_failed_write_removes) && appended.is_err() {
             self.take(pin, generation, hash, key, Expect::Anything);
         }
         let (mut unpublished, at) = appended?;
         self.pool.arena().write_if_any(at, value);
-        self.put_at(home, pin, hash, key, expect, &mut unpublished)
+        self.put(pin, hash, key, expect, &mut unpublished)
     }
 
     /// Appends an entry up to its value, which the caller writes at the offset that comes with it.
-    #[inline]
     pub(super) fn append<'p>(
         &'p self,
         generation: &'p Generation,
         key: &[u8],
         value_len: usize,
     ) -> Result<(Unpublished<'p, S>, usize), Refused> {
-        let who = Who::Writer;
-        let (appended, value_at) = generation
-            .log
-            .append(&self.pool, self, who, key, value_len)?;
-        let unpublished = Unpublished {
-            store: self,
-            generation,
-            appended: Some(appended),
-            who,
-        };
-        Ok((unpublished, value_at))
+        let (appended, value_at) = generation.log.append(&self.pool, self, key, value_len)?;
+        Ok((Unpublished::of(self, generation, appended), value_at))
     }
 
     /// Publishes an appended entry; makes room for it where there is none.
@@ -198,31 +266,17 @@ impl<S: BuildHasher> Store<S> {
         expect: Expect,
         unpublished: &mut Unpublished<'p, S>,
     ) -> Result<Change<'p>, Refused> {
-        let home = unpublished.generation.index.home_of(&self.pool, pin, hash);
-        self.put_at(home, pin, hash, key, expect, unpublished)
-    }
-
-    /// As [`Store::put`], where the home of `hash` was looked up.
-    #[inline]
-    fn put_at<'p>(
-        &'p self,
-        mut home: Home<'p>,
-        pin: &'p Pin,
-        hash: u64,
-        key: &[u8],
-        expect: Expect,
-        unpublished: &mut Unpublished<'p, S>,
-    ) -> Result<Change<'p>, Refused> {
         let generation = unpublished.generation;
         let Some(appended) = unpublished.appended else {
             return Ok(Change::Stale);
         };
-        interleave::point();
+        let index = &generation.index;
         let is_current = || self.generation.is(generation);
         let mut backoff = Backoff::new();
         let mut may_spill = false;
         loop {
-            let index = &generation.index;
+            let home = index.home_of(&self.pool, pin, hash);
+            interleave::point();
             let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
                 return Ok(Change::Stale);
             };
@@ -231,27 +285,25 @@ impl<S: BuildHasher> Store<S> {
                 Ok(before) => {
                     interleave::point();
                     unpublished.appended = None;
-                    return Ok(self.made(generation, pin, appended.bytes, before));
+                    return Ok(self.made(generation, key.len(), Some(appended), before));
                 }
                 Err(Unfit::Unexpected) => return Ok(Change::Unexpected),
                 Err(Unfit::NoRoom) if may_spill => {
-                    self.with_context(pin, |context| {
-                        generation.index.grow_spill(context, Who::Writer)
-                    })?;
+                    self.with_context(pin, |context| index.grow_spill(context, Who::Writer))?;
                 }
-                Err(Unfit::NoRoom) => match self
-                    .with_context(pin, |context| generation.index.make_room(context, hash))?
-                {
-                    Made::Room => {}
-                    Made::Busy => backoff.wait(),
-                    Made::Spill => may_spill = true,
-                },
+                Err(Unfit::NoRoom) => {
+                    match self.with_context(pin, |context| index.make_room(context, hash))? {
+                        Made::Room => {}
+                        Made::Busy => backoff.wait(),
+                        Made::Spill => may_spill = true,
+                    }
+                }
             }
-            home = index.home_of(&self.pool, pin, hash);
         }
     }
 
     /// Empties a key's slot. Needs no memory.
+    #[inline(always)]
     pub(super) fn take<'p>(
         &'p self,
         pin: &'p Pin,
@@ -271,74 +323,72 @@ impl<S: BuildHasher> Store<S> {
         match self.publish(locked, pin, key, expect, None, &mut false) {
             Ok(before) => {
                 interleave::point();
-                self.made(generation, pin, 0, before)
+                self.made(generation, key.len(), None, before)
             }
             Err(Unfit::Unexpected | Unfit::NoRoom) => Change::Unexpected,
         }
     }
 
-    /// The one place where a key's slot changes, but for `Locked::repoint`: points it `to` an entry, or empties it, if it is as expected. Returns where
-    /// it pointed before. Under the bucket's lock, which it ends.
-    #[inline]
-    fn publish(
-        &self,
+    /// The one place where a key's slot changes, but for `Locked::repoint`: points it `to` an entry, or empties it, if it is as
+    /// expected. Returns where it pointed before, and the value there. Under the bucket's lock, which it ends.
+    #[inline(always)]
+    fn publish<'p>(
+        &'p self,
         mut locked: Locked<'_>,
-        pin: &Pin,
+        pin: &'p Pin,
         key: &[u8],
         expect: Expect,
         to: Option<Location>,
         may_spill: &mut bool,
-    ) -> Result<Option<Location>, Unfit> {
+    ) -> Result<Option<Before<'p>>, Unfit> {
         let second = || hash::second(key);
-        let is_key = |at| Log::value_of(&self.pool, at, key, pin).is_some();
         let found = locked.find(second, |at| match expect {
             // By location, never by key: a newer value must not be undone, and a removed key not come back.
-            Expect::At(seen) => at == seen || cfg!(planted_publish_by_key) && is_key(at),
-            Expect::Anything | Expect::Absent | Expect::Present => is_key(at),
+            Expect::At(seen) if at != seen && !cfg!(planted_publish_by_key) => None,
+            _ => Log::value_of(&self.pool, at, key, pin),
         });
-        let looks = !cfg!(planted_no_look_under_lock);
-        match (found, to) {
-            (Some(_), _) if expect == Expect::Absent && looks => Err(Unfit::Unexpected),
-            (Some(found), Some(to)) if looks || expect != Expect::Absent => {
-                locked.replace(&found, to);
-                Ok(Some(found.at()))
+        let is_wanted = |_: &_| expect != Expect::Absent || !cfg!(planted_no_look_under_lock);
+        if let Some((found, value)) = found.filter(is_wanted) {
+            match to {
+                _ if expect == Expect::Absent => return Err(Unfit::Unexpected),
+                Some(to) => locked.replace(&found, to),
+                None => locked.remove(&found),
             }
-            (Some(found), None) => {
-                locked.remove(&found);
-                Ok(Some(found.at()))
-            }
-            (_, Some(to)) if matches!(expect, Expect::Anything | Expect::Absent) => {
-                let mut stored = locked.insert(to);
-                let spills = *may_spill || locked.is_spilled() && !locked.tries_rebuild();
-                if stored.is_err() && spills {
-                    *may_spill = true;
-                    stored = locked.insert_spilled(second(), to);
-                }
-                stored.map(|()| None).map_err(|NoRoom| Unfit::NoRoom)
-            }
-            _ => Err(Unfit::Unexpected),
+            return Ok(Some((found.at(), value)));
         }
+        let is_new = matches!(expect, Expect::Anything | Expect::Absent);
+        let Some(to) = to.filter(|_| is_new) else {
+            return Err(Unfit::Unexpected);
+        };
+        if locked.insert(to).is_ok() {
+            return Ok(None);
+        }
+        *may_spill |= locked.is_spilled() && !locked.tries_rebuild();
+        if *may_spill && locked.insert_spilled(second(), to).is_ok() {
+            return Ok(None);
+        }
+        Err(Unfit::NoRoom)
     }
 
-    /// Accounts for a change: an entry of `bytes` is in the place of the one at `before`.
-    #[inline]
+    /// Accounts for a change: what was `appended`, if anything, is in the place of the entry `before`.
+    #[inline(always)]
     fn made<'p>(
         &'p self,
         generation: &Generation,
-        pin: &'p Pin,
-        bytes: usize,
-        before: Option<Location>,
+        key_len: usize,
+        appended: Option<Appended>,
+        before: Option<Before<'p>>,
     ) -> Change<'p> {
         let log = &generation.log;
-        let Some(at) = before else {
-            return Change::Made(None, log.note(bytes, 0));
+        let Some((at, value)) = before else {
+            return Change::Made(None, appended.map_or(0, |appended| appended.owed));
         };
-        let entry = self.entry(at, pin);
-        let owed = log.note(bytes, entry.bytes);
-        if bytes == 0 || !cfg!(planted_overwrite_not_counted) {
-            log.unlinked(&self.pool, self, at, entry.bytes);
+        let bytes = entry_bytes(key_len, value.len());
+        let owed = log.left(bytes);
+        if appended.is_none() || !cfg!(planted_overwrite_not_counted) {
+            log.unlinked(&self.pool, self, at, bytes);
         }
-        Change::Made(Some(entry.value), owed)
+        Change::Made(Some(value), owed)
     }
 
     /// Removes a key. `old` sees its value.
