@@ -55,6 +55,7 @@ impl Found<'_> {
 
 impl Index {
     /// Locks the bucket of `hash`, which lately had its `home` there. `None` if `is_current` denies, asked under the lock.
+    #[inline]
     pub(crate) fn lock<'p>(
         &'p self,
         pool: &'p Pool,
@@ -259,17 +260,6 @@ impl<'p> Locked<'p> {
         // Release: pairs with the Acquire of readers (Published-last).
         let word = slot::relocated(found.word, at);
         found.slot.store(word, publish_order());
-    }
-
-    /// Moves the entry at `from` to `to`, if its slot is in the home line. `false`: it may be elsewhere.
-    #[inline]
-    pub(crate) fn repoint(&mut self, from: Location, to: Location) -> bool {
-        // An entry is published once: no other slot says `from`.
-        let found = (0..SLOTS).find(|&n| Location::of_word(self.word(n)) == Some(from));
-        if let Some(n) = found {
-            self.store_home(n, slot::relocated(self.word(n), to));
-        }
-        found.is_some()
     }
 
     /// Empties the entry's slot.

@@ -254,7 +254,13 @@ impl Log {
         pin: &Pin,
     ) -> Result<Appended, Refused> {
         let write = |at| pool.arena().copy(from, Location::at(at), len, pin);
-        self.reserve(pool, keeper, Who::Compactor, len, &write)
+        let who = Who::Compactor;
+        let quick = try_lock_own(&self.stream(who).lanes)
+            .and_then(|lane| Self::reserve_in_lane(pool, &lane, who, len, &write));
+        match quick {
+            Some(appended) => Ok(appended),
+            None => self.reserve(pool, keeper, who, len, &write),
+        }
     }
 
     /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be

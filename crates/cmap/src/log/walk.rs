@@ -127,11 +127,6 @@ impl Log {
         None
     }
 
-    /// What a walk showed at `at`, once more: the walk's credit keeps it.
-    pub(crate) fn shown<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Option<Head<'p>> {
-        Self::look(pool, at, pin).ok()
-    }
-
     /// The entry at `at` in a chunk that is walked, or the bytes of the pad there.
     #[inline(always)]
     fn look<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Result<Head<'p>, usize> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::generation::Generation;
 use super::store::Store;
-use super::walks::{Held, Walker};
+use super::walks::{Held, Next, Walker};
 use crate::base::interleave;
 use crate::base::sync::{Instant, Ordering, rest};
 use crate::base::trace;
 use crate::index::{Glance, Home};
-use crate::log::{Log, Victims};
+use crate::log::{Log, Victims, Walk};
 use crate::memory::Pin;
 
 /// Entries relocated, and looked at, by one step at most.
@@ -239,32 +239,32 @@ impl<S: BuildHasher> Store<S> {
         walker: &mut Walker,
         most: usize,
     ) -> Advance {
-        let index = &generation.index;
-        walker.look_ahead(|walk| {
+        let show = |walk: &mut Walk| {
             let head = Log::step(&self.pool, walk, pin)?;
             let hash = self.hash(head.key);
-            index.home_of(&self.pool, pin, hash).prefetch(&self.pool);
-            Some((head.at, hash))
-        });
-        let Some((at, hash)) = walker.first() else {
+            let home = generation.index.home_of(&self.pool, pin, hash);
+            home.prefetch(&self.pool);
+            Some(Next::of(&head, hash))
+        };
+        let Some(next) = walker.first(show) else {
             return Advance::End;
         };
-        let head = Log::shown(&self.pool, at, pin).expect("the walk's credit keeps what it showed");
-        if head.bytes > most {
+        let bytes = next.bytes as usize;
+        if bytes > most {
             return Advance::Larger;
         }
-        let home = index.home_of(&self.pool, pin, hash);
-        let moved = match self.relocate(generation, pin, hash, home, &head) {
-            Ok(true) => head.bytes,
+        let moved = match self.relocate(generation, pin, &next) {
+            Ok(true) => bytes,
             Ok(false) => 0,
             // It stays the next one, until there is memory for it.
             Err(_) => return Advance::Blocked,
         };
         interleave::point();
-        walker.pass();
+        // Before anything is shown: the hasher may panic.
         walker.out += moved;
         walker.unnoted.0 += u64::from(moved > 0);
         walker.unnoted.1 += moved as u64;
+        walker.pass(show);
         Advance::On(moved)
     }
 
@@ -308,32 +308,44 @@ impl<S: BuildHasher> Store<S> {
 
     #[inline(never)]
     fn compact_granted(&self, generation: &Generation, pin: &Pin, home: Home<'_>) {
-        self.compact_a_little(generation, pin);
+        let Some(held) = generation.walks.own().try_lock() else {
+            return;
+        };
+        let held = self.compact_a_little(generation, pin, held);
         if let Glance::Likely(at) = home.glance() {
             self.pool.arena().prefetch_entry(at);
-            self.compact_a_little(generation, pin);
+            if let Some(held) = held {
+                self.compact_a_little(generation, pin, held);
+            }
         }
     }
 
-    fn compact_a_little(&self, generation: &Generation, pin: &Pin) {
-        let Some(mut held) = generation.walks.own().try_lock() else {
-            return;
-        };
+    /// Relocates one entry. Gives the seat back where there is more to be done.
+    fn compact_a_little<'g>(
+        &self,
+        generation: &'g Generation,
+        pin: &Pin,
+        mut held: Held<'g>,
+    ) -> Option<Held<'g>> {
         for _ in 0..MEANWHILE_LOOKS {
-            let Some(walker) = held.walker.as_mut() else {
-                return;
-            };
-            match self.advance(generation, pin, walker, MEANWHILE_BYTES) {
+            match self.advance(generation, pin, held.walker.as_mut()?, MEANWHILE_BYTES) {
                 Advance::On(0) => {}
-                Advance::On(bytes) => return held.spend(bytes),
-                Advance::End => return self.finish(generation, held),
-                Advance::Larger => return held.set_aside(),
+                Advance::On(bytes) => return (held.spend(bytes) > 0).then_some(held),
+                Advance::End => {
+                    self.finish(generation, held);
+                    return None;
+                }
+                Advance::Larger => {
+                    held.set_aside();
+                    return None;
+                }
                 Advance::Blocked => {
                     held.take_granted();
-                    return;
+                    return None;
                 }
             }
         }
+        Some(held)
     }
 
     /// Compacts down to a dead share of `dead_share`/256, or until `until`.

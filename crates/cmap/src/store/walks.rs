@@ -10,7 +10,7 @@
 use crate::base::sync::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, thread_hint,
 };
-use crate::log::Walk;
+use crate::log::{Head, Walk};
 use crate::memory::{Location, NoHeap, try_slice};
 
 /// Seats at most. More threads share them.
@@ -18,12 +18,36 @@ const SEATS_MAX: usize = 16;
 /// Entries that a walk looks ahead: their buckets arrive while others are relocated.
 const AHEAD: usize = 4;
 
+/// An entry that a walk showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) at: Location,
+    pub(super) hash: u64,
+    /// As in [`Head`].
+    pub(super) len: u32,
+    pub(super) bytes: u32,
+}
+
+impl Next {
+    #[inline]
+    pub(super) fn of(head: &Head<'_>, hash: u64) -> Self {
+        // Larger entries have extents, and are not walked.
+        let short = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self {
+            at: head.at,
+            hash,
+            len: short(head.len),
+            bytes: short(head.bytes),
+        }
+    }
+}
+
 /// A walk, what it looks ahead to, and what it came to.
 #[derive(Debug)]
 pub(super) struct Walker {
     pub(super) walk: Walk,
-    /// The next entries and their hashes, the first at `first`.
-    ahead: [Option<(Location, u64)>; AHEAD],
+    /// The next entries, the first at `first`.
+    ahead: [Option<Next>; AHEAD],
     first: usize,
     /// Granted, but not for one entry at a time: the next one is large.
     aside: u64,
@@ -45,29 +69,25 @@ impl Walker {
         }
     }
 
-    /// Fills what it looks ahead to from `next`, while that has some.
+    /// The next entry; after the last of them `None`. `show` goes on with the walk.
     #[inline]
-    pub(super) fn look_ahead(
-        &mut self,
-        mut next: impl FnMut(&mut Walk) -> Option<(Location, u64)>,
-    ) {
-        for n in 0..AHEAD {
-            let place = &mut self.ahead[(self.first + n) % AHEAD];
-            if place.is_none() {
-                *place = next(&mut self.walk);
-            }
+    pub(super) fn first(&mut self, show: impl FnMut(&mut Walk) -> Option<Next>) -> Option<Next> {
+        if self.ahead[self.first].is_none() {
+            self.look_ahead(show);
         }
-    }
-
-    /// The next entry and its hash.
-    #[inline]
-    pub(super) fn first(&self) -> Option<(Location, u64)> {
         self.ahead[self.first]
     }
 
+    #[cold]
+    fn look_ahead(&mut self, mut show: impl FnMut(&mut Walk) -> Option<Next>) {
+        self.ahead = core::array::from_fn(|_| show(&mut self.walk));
+        self.first = 0;
+    }
+
+    /// The next entry is done with; `show` goes on with the walk.
     #[inline]
-    pub(super) fn pass(&mut self) {
-        self.ahead[self.first] = None;
+    pub(super) fn pass(&mut self, mut show: impl FnMut(&mut Walk) -> Option<Next>) {
+        self.ahead[self.first] = show(&mut self.walk);
         self.first = (self.first + 1) % AHEAD;
     }
 }
@@ -135,11 +155,13 @@ impl Held<'_> {
         }
     }
 
+    /// Returns what is left.
     #[inline]
-    pub(super) fn spend(&self, bytes: usize) {
+    pub(super) fn spend(&self, bytes: usize) -> u64 {
         let granted = self.seat.granted.load(Ordering::Relaxed);
         let left = granted.saturating_sub(bytes as u64);
         self.seat.granted.store(left, Ordering::Relaxed);
+        left
     }
 }
 
@@ -230,10 +252,10 @@ mod tests {
         assert!(!walks.own().is_granted());
         held.grant(100);
         assert!(walks.own().is_granted());
-        held.spend(60);
+        assert_eq!(held.spend(60), 40);
         assert_eq!(held.take_granted(), 40);
         held.grant(50);
-        held.spend(60);
+        assert_eq!(held.spend(60), 0);
         assert_eq!((held.take_granted(), held.take_granted()), (0, 0));
     }
 }

@@ -10,11 +10,12 @@ use core::hash::BuildHasher;
 
 use super::generation::Generation;
 use super::store::Store;
+use super::walks::Next;
 use crate::base::hash;
 use crate::base::interleave;
 use crate::base::sync::Backoff;
-use crate::index::{Glance, Home, Locked, Made};
-use crate::log::{Appended, Head, Keeper, Log, entry_bytes};
+use crate::index::{Glance, Locked, Made};
+use crate::log::{Appended, Keeper, Log, entry_bytes};
 use crate::memory::{Location, Pin, Refused, Who, domain};
 
 /// What a write wants to find under its key.
@@ -94,12 +95,12 @@ pub(super) struct Unpublished<'p, S> {
 
 impl<'p, S> Unpublished<'p, S> {
     #[inline]
-    fn of(store: &'p Store<S>, generation: &'p Generation, appended: Appended) -> Self {
+    fn of(store: &'p Store<S>, generation: &'p Generation, who: Who, appended: Appended) -> Self {
         Self {
             store,
             generation,
             appended: Some(appended),
-            who: Who::Writer,
+            who,
         }
     }
 
@@ -176,7 +177,7 @@ impl<S: BuildHasher> Store<S> {
         home.prefetch(&self.pool);
         self.compact_meanwhile(generation, &pin, home);
         let (appended, at) = generation.log.append_quick(&self.pool, key, value.len())?;
-        let mut unpublished = Unpublished::of(self, generation, appended);
+        let mut unpublished = Unpublished::of(self, generation, Who::Writer, appended);
         self.pool.arena().write_if_any(at, value);
         interleave::point();
         let is_current = || self.generation.is(generation);
@@ -254,7 +255,8 @@ impl<S: BuildHasher> Store<S> {
         value_len: usize,
     ) -> Result<(Unpublished<'p, S>, usize), Refused> {
         let (appended, value_at) = generation.log.append(&self.pool, self, key, value_len)?;
-        Ok((Unpublished::of(self, generation, appended), value_at))
+        let who = Who::Writer;
+        Ok((Unpublished::of(self, generation, who, appended), value_at))
     }
 
     /// Publishes an appended entry; makes room for it where there is none.
@@ -329,7 +331,7 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
-    /// The one place where a key's slot changes, but for `Locked::repoint`: points it `to` an entry, or empties it, if it is as
+    /// The one place where a key's slot changes, but for a relocation: points it `to` an entry, or empties it, if it is as
     /// expected. Returns where it pointed before, and the value there. Under the bucket's lock, which it ends.
     #[inline(always)]
     fn publish<'p>(
@@ -422,60 +424,52 @@ impl<S: BuildHasher> Store<S> {
 
     /// Copies an entry that a walk showed, if it is still in the index, and points its slot to the copy: the caller takes it off
     /// the chunk's count. `Ok(false)`: it was not there any more.
+    #[inline]
     pub(super) fn relocate(
         &self,
         generation: &Generation,
         pin: &Pin,
-        hash: u64,
-        home: Home<'_>,
-        entry: &Head<'_>,
+        next: &Next,
     ) -> Result<bool, Refused> {
-        let from = entry.at;
+        let Next { at: from, hash, .. } = *next;
         let index = &generation.index;
-        // A look without the lock: those that are dead end here.
+        let home = index.home_of(&self.pool, pin, hash);
+        let second = || hash::second(self.entry(from, pin).key);
+        // By location: see `publish`.
         let is_it = |at| (at == from).then_some(());
+        // A look without the lock: those that are dead end here.
         let is_there = match home.glance() {
             Glance::Likely(at) if at == from => true,
             Glance::Absent => false,
-            _ => {
-                let second = || hash::second(entry.key);
-                index.find(&self.pool, pin, hash, second, is_it).is_some()
-            }
+            _ => index.find(&self.pool, pin, hash, second, is_it).is_some(),
         };
         if !is_there {
             return Ok(false);
         }
         interleave::point();
         let len = if cfg!(planted_copy_past_end) {
-            entry.bytes
+            next.bytes
         } else {
-            entry.len
+            next.len
         };
-        let appended = generation
-            .log
-            .append_copy(&self.pool, self, from, len, pin)?;
-        let mut unpublished = Unpublished {
-            store: self,
-            generation,
-            appended: Some(appended),
-            who: Who::Compactor,
-        };
+        let log = &generation.log;
+        let appended = log.append_copy(&self.pool, self, from, len as usize, pin)?;
+        let who = Who::Compactor;
+        let mut unpublished = Unpublished::of(self, generation, who, appended);
         interleave::point();
         let is_current = || self.generation.is(generation);
         let Some(mut locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Ok(false);
         };
-        if locked.repoint(from, appended.at) {
-            drop(locked);
-        } else {
-            let (expect, to) = (Expect::At(from), Some(appended.at));
-            let published = self.publish(locked, pin, entry.key, expect, to, &mut false);
-            if published.is_err() {
-                return Ok(false);
-            }
+        let found = locked.find(second, |at| {
+            let is_key = || Log::value_of(&self.pool, at, self.entry(from, pin).key, pin).is_some();
+            is_it(at).or_else(|| (cfg!(planted_publish_by_key) && is_key()).then_some(()))
+        });
+        if let Some((found, ())) = &found {
+            locked.replace(found, appended.at);
+            unpublished.appended = None;
         }
-        unpublished.appended = None;
-        Ok(true)
+        Ok(found.is_some())
     }
 }
 
