@@ -20,10 +20,6 @@ use crate::memory::{Line, Location, Pin, Pool};
 const RETRY_ALIKE_ONE_IN: u64 = 64;
 const RETRY_OTHERS_ONE_IN: u64 = 8;
 
-/// No slot is free for a new key: rebuild, or spill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
-
 /// See the file's head. Dropping it unlocks.
 pub(crate) struct Locked<'p> {
     index: &'p Index,
@@ -306,22 +302,22 @@ impl<'p> Locked<'p> {
         self.store_home(1 + class, word);
     }
 
-    /// Stores a new entry in the bucket's own line or an overflow line.
+    /// Stores a new entry in the bucket's own line or an overflow line. `false`: no slot is free; rebuild, or spill.
     #[inline]
-    pub(crate) fn insert(&mut self, at: Location) -> Result<(), NoRoom> {
+    pub(crate) fn insert(&mut self, at: Location) -> bool {
         let word = Want::primary(self.home.spread.window).word(at);
         for n in 0..SLOTS {
             let old = self.word(n);
             if Location::of_word(old).is_none() {
                 self.store_home(n, old & slot::FLAGS | word);
-                return Ok(());
+                return true;
             }
         }
         self.insert_overflow(at)
     }
 
     #[cold]
-    fn insert_overflow(&mut self, at: Location) -> Result<(), NoRoom> {
+    fn insert_overflow(&mut self, at: Location) -> bool {
         let class = self.class();
         let word = Want::overflow(self.home.spread.bucket, self.home.spread.window).word(at);
         let table = self.table();
@@ -344,11 +340,11 @@ impl<'p> Locked<'p> {
                     interleave::point();
                     // Release: pairs with the Acquire of readers (Published-last).
                     slot.store(word, publish_order());
-                    return Ok(());
+                    return true;
                 }
             }
         }
-        Err(NoRoom)
+        false
     }
 
     /// Whether keys of this bucket went to the spill tables: then they do so at once, without another rebuild.
@@ -367,8 +363,8 @@ impl<'p> Locked<'p> {
         self.index.counters.spills.load(Ordering::Relaxed) % one_in == 0
     }
 
-    /// Stores a new entry in the spill tables.
-    pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> Result<(), NoRoom> {
+    /// Stores a new entry in the spill tables. `false`: they have no room.
+    pub(crate) fn insert_spilled(&mut self, second: u64, at: Location) -> bool {
         // The flag first: as in `insert_overflow`. That it may say too much is no harm.
         if !cfg!(planted_no_spill_flag) {
             self.store_home(0, self.word(0) | slot::SPILL);
@@ -376,17 +372,17 @@ impl<'p> Locked<'p> {
         interleave::point();
         let hashes = (self.hash, second);
         if !self.index.spill.insert(self.pool, self.pin, hashes, at) {
-            return Err(NoRoom);
+            return false;
         }
         // Release: pairs with the Acquire in `Index::replace`.
         self.index.counters.spills.fetch_add(1, Ordering::Release);
-        Ok(())
+        true
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `Index::lock` and `Table::freeze`.
+        // Release: pairs with the Acquire in `Home::try_lock` and `Table::freeze`.
         self.home.line[0].store(self.word(0) & !slot::LOCK, Ordering::Release);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::log::Log;
 use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, thread_hint};
-use crate::memory::{ChunkId, Pool, Who};
+use crate::memory::{ChunkId, Pool};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
 #[repr(align(64))]
@@ -62,24 +62,32 @@ impl Log {
         Throw(lanes[own_number(lanes)].throw())
     }
 
-    /// Notes that an entry of `bytes` left the index. Returns what the lane at hand owes to maintenance.
+    /// Notes that an entry of `new` bytes was published and one of `old` bytes unlinked (0 = none). Returns what the lane at hand
+    /// owes to maintenance.
     #[inline]
-    pub(crate) fn left(&self, bytes: usize) -> u64 {
+    pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
+        let entries = i64::from(new != 0) - i64::from(old != 0 && !cfg!(planted_len_never_falls));
         let lane = lock_any(&self.streams[0].lanes);
-        let entries = -i64::from(!cfg!(planted_len_never_falls));
-        lane.note(entries, -(bytes as i64), bytes)
+        lane.note(entries, new as i64 - old as i64, (new + old) as u64)
     }
 
     /// Puts back what [`Log::settle`] took.
     pub(crate) fn owe(&self, bytes: u64) {
-        let lane = lock_any(&self.streams[0].lanes);
-        lane.note(0, 0, bytes as usize);
+        lock_any(&self.streams[0].lanes).note(0, 0, bytes);
     }
 
-    /// Takes over what the lane at hand owes.
-    pub(crate) fn settle(&self) -> u64 {
-        let lane = lock_any(&self.streams[0].lanes);
-        lane.settle()
+    /// Takes over what a lane owes: the thread's own if that is at least a `quantum`, else the one that owes most.
+    pub(crate) fn settle(&self, quantum: u64) -> u64 {
+        let lanes = &self.streams[0].lanes;
+        // Relaxed: an estimate.
+        let owed = |lane: &&Lane| lane.owed.load(Ordering::Relaxed);
+        let own = &lanes[own_number(lanes)];
+        let lane = match owed(&own) >= quantum {
+            true => own,
+            false => lanes.iter().max_by_key(owed).unwrap_or(own),
+        };
+        // One that is busy owes somewhat longer.
+        lane.try_lock().map_or(0, |lane| lane.settle())
     }
 
     /// Entries: exact when no write overlaps the call.
@@ -241,24 +249,15 @@ impl Locked<'_> {
         self.0.end.store(stretch.end as u64, Ordering::Relaxed);
     }
 
-    /// Counts an entry that was appended, as if it were published already; survivors are counted. Returns what is owed now.
-    #[inline]
-    pub(super) fn note_appended(&self, who: Who, bytes: usize) -> u64 {
-        match who {
-            Who::Writer => self.note(1, bytes as i64, bytes),
-            Who::Compactor => 0,
-        }
-    }
-
     /// Adds to the counters. Returns what is owed now.
     #[inline]
-    pub(super) fn note(&self, entries: i64, bytes: i64, owed: usize) -> u64 {
+    pub(super) fn note(&self, entries: i64, bytes: i64, owed: u64) -> u64 {
         let lane = self.0;
         let entries = lane.entries.load(Ordering::Relaxed) + entries;
         lane.entries.store(entries, Ordering::Relaxed);
         let bytes = lane.bytes.load(Ordering::Relaxed) + bytes;
         lane.bytes.store(bytes, Ordering::Relaxed);
-        let owed = lane.owed.load(Ordering::Relaxed) + owed as u64;
+        let owed = lane.owed.load(Ordering::Relaxed) + owed;
         lane.owed.store(owed, Ordering::Relaxed);
         owed
     }

@@ -35,8 +35,6 @@ pub(crate) trait Keeper {
 pub(crate) struct Appended {
     pub(crate) at: Location,
     pub(crate) bytes: usize,
-    /// What the lane at hand owes to maintenance, with it; nothing for a survivor.
-    pub(crate) owed: u64,
     /// `usize::MAX`: it has a stretch or an extent of its own.
     lane: usize,
 }
@@ -238,9 +236,12 @@ impl Log {
         let (header, header_len) = entry::encode(key.len(), value_len);
         let head_len = header_len + key.len();
         let write_head = |at| pool.arena().write_head(at, header, header_len, key);
-        let lane = try_lock_own(&self.streams[0].lanes)?;
         let len = head_len + value_len;
-        let appended = Self::reserve_in_lane(pool, &lane, Who::Writer, len, &write_head)?;
+        if entry::space(len) > pool.config().entry_bytes_max {
+            return None;
+        }
+        let lane = try_lock_own(&self.streams[0].lanes)?;
+        let appended = Self::reserve_in_lane(pool, &lane, len, &write_head)?;
         Some((appended, appended.at.offset() + head_len))
     }
 
@@ -255,12 +256,7 @@ impl Log {
     ) -> Result<Appended, Refused> {
         let write = |at| pool.arena().copy(from, Location::at(at), len, pin);
         let who = Who::Compactor;
-        let quick = try_lock_own(&self.stream(who).lanes)
-            .and_then(|lane| Self::reserve_in_lane(pool, &lane, who, len, &write));
-        match quick {
-            Some(appended) => Ok(appended),
-            None => self.reserve(pool, keeper, who, len, &write),
-        }
+        self.reserve(pool, keeper, who, len, &write)
     }
 
     /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be
@@ -278,7 +274,7 @@ impl Log {
             return self.reserve_extent(pool, keeper, who, len, write_head);
         }
         let lane = lock_any(&self.stream(who).lanes);
-        match Self::reserve_in_lane(pool, &lane, who, len, write_head) {
+        match Self::reserve_in_lane(pool, &lane, len, write_head) {
             Some(appended) => Ok(appended),
             None => self.reserve_stretch(pool, keeper, who, len, write_head, lane),
         }
@@ -289,18 +285,17 @@ impl Log {
     fn reserve_in_lane(
         pool: &Pool,
         lane: &Locked<'_>,
-        who: Who,
         len: usize,
         write_head: &impl Fn(usize),
     ) -> Option<Appended> {
         let bytes = entry::space(len);
-        let stretch = lane.stretch().filter(|stretch| stretch.room() >= bytes)?;
+        let fits = |stretch: &Stretch| stretch.room() >= bytes;
+        let stretch = lane.stretch().filter(fits)?;
         Self::write_at(pool, stretch.cursor, len, write_head);
         lane.move_cursor(stretch.cursor + bytes);
         Some(Appended {
             at: Location::at(stretch.cursor),
             bytes,
-            owed: lane.note_appended(who, bytes),
             lane: lane.number(),
         })
     }
@@ -338,7 +333,11 @@ impl Log {
                     ..fresh
                 },
             );
-            return Ok(self.appended_alone(who, Location::at(fresh.cursor), bytes));
+            return Ok(Appended {
+                at: Location::at(fresh.cursor),
+                bytes,
+                lane: usize::MAX,
+            });
         }
         let fresh = self.take_stretch(pool, keeper, who, bytes, Some(stretch))?;
         Self::write_at(pool, fresh.cursor, len, write_head);
@@ -349,7 +348,6 @@ impl Log {
         let appended = Appended {
             at: Location::at(fresh.cursor),
             bytes,
-            owed: lane.note_appended(who, bytes),
             lane: lane.number(),
         };
         drop(lane);
@@ -359,16 +357,6 @@ impl Log {
             self.close(pool, keeper, before);
         }
         Ok(appended)
-    }
-
-    /// An entry outside the lanes' stretches was appended.
-    fn appended_alone(&self, who: Who, at: Location, bytes: usize) -> Appended {
-        Appended {
-            at,
-            bytes,
-            owed: lock_any(&self.stream(who).lanes).note_appended(who, bytes),
-            lane: usize::MAX,
-        }
     }
 
     #[cold]
@@ -390,7 +378,11 @@ impl Log {
         self.extent_bytes
             .fetch_add(pool.extent_bytes(bytes), Ordering::Relaxed);
         Self::write_at(pool, at.offset(), len, write_head);
-        Ok(self.appended_alone(who, at, bytes))
+        Ok(Appended {
+            at,
+            bytes,
+            lane: usize::MAX,
+        })
     }
 
     fn stretch_bytes_max(pool: &Pool) -> usize {
@@ -620,24 +612,19 @@ impl Log {
         who: Who,
         appended: Appended,
     ) {
-        let lanes = &self.stream(who).lanes;
-        let lane = match lanes.get(appended.lane) {
-            Some(lane) => lane.lock(),
-            None => lock_any(lanes),
-        };
-        if matches!(who, Who::Writer) {
-            lane.note(-1, -(appended.bytes as i64), 0);
+        if let Some(lane) = self.stream(who).lanes.get(appended.lane) {
+            let lane = lane.lock();
+            let start = appended.at.offset();
+            let chunk = pool.chunk_of(appended.at);
+            let last = lane
+                .stretch()
+                .filter(|s| s.chunk == chunk && s.cursor == start + appended.bytes);
+            if last.is_some() {
+                pool.arena().gone(start, appended.bytes);
+                lane.move_cursor(start);
+                return;
+            }
         }
-        let start = appended.at.offset();
-        let is_last = |s: Stretch| {
-            s.chunk == pool.chunk_of(appended.at) && s.cursor == start + appended.bytes
-        };
-        if lane.stretch().is_some_and(is_last) {
-            pool.arena().gone(start, appended.bytes);
-            lane.move_cursor(start);
-            return;
-        }
-        drop(lane);
         self.unlinked(pool, keeper, appended.at, appended.bytes);
     }
 

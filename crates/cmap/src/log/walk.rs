@@ -75,7 +75,7 @@ impl Log {
         let mut live = descriptor.live.load(Ordering::Relaxed);
         interleave::point();
         while live != 0 && live % GRANULE as u64 == 0 {
-            // AcqRel: pairs with the fetch_sub in `lower_by`.
+            // AcqRel: pairs with the fetch_sub in `lower`.
             match descriptor.live.compare_exchange(
                 live,
                 live + CREDIT,
@@ -125,6 +125,12 @@ impl Log {
         }
         debug_assert_eq!(walk.next, walk.end, "Within-one-chunk");
         None
+    }
+
+    /// The key of what a walk showed at `at`: the walk's credit keeps it. Its value may still be being written.
+    pub(crate) fn shown_key<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> &'p [u8] {
+        let head = Self::look(pool, at, pin);
+        head.map_or(&[], |head| head.key)
     }
 
     /// The entry at `at` in a chunk that is walked, or the bytes of the pad there.

@@ -225,8 +225,8 @@ mod real {
         }
 
         /// Writes `header`, of which `len` bytes count, and `key` behind it, as [`Arena::write`] does. An entry has at least a
-        /// granule, and where its header is longer than that, much more: so a word is written, without a look at its length,
-        /// and what it has beyond the header is written once more, as the key or the value.
+        /// granule, and where its header is no shorter than that, more than 256 bytes: so one of two words is written, and
+        /// what it has beyond the header is written once more, as the key or the value.
         #[inline(always)]
         pub(crate) fn write_head(&self, offset: usize, header: [u8; 8], len: usize, key: &[u8]) {
             if len < GRANULE {

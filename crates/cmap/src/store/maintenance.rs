@@ -206,7 +206,7 @@ impl<S: BuildHasher> Store<S> {
         let Some(generation) = self.generation.load(&pin) else {
             return;
         };
-        let owed = generation.log.settle() as usize;
+        let owed = generation.log.settle(self.tuning.quantum) as usize;
         let throw = generation.log.throw();
         drop(pin);
         let fresh = self.limbo.fresh_bytes();

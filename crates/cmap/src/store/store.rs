@@ -128,17 +128,10 @@ impl<S> Store<S> {
     }
 
     /// The generation; made if there is none.
-    #[inline(always)]
     pub(super) fn generation_or_new<'p>(&self, pin: &'p Pin) -> Result<&'p Generation, Refused> {
-        match self.generation.load(pin) {
-            Some(generation) => Ok(generation),
-            None => self.new_generation(pin),
+        if let Some(generation) = self.generation.load(pin) {
+            return Ok(generation);
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn new_generation<'p>(&self, pin: &'p Pin) -> Result<&'p Generation, Refused> {
         self.limbo.promise(FIRST_PLACES)?;
         let made = Generation::new(&self.pool, &self.tuning).and_then(|generation| {
             try_box(generation).map_err(|generation| {

@@ -16,7 +16,7 @@ use crate::base::interleave;
 use crate::base::sync::Backoff;
 use crate::index::{Glance, Locked, Made};
 use crate::log::{Appended, Keeper, Log, entry_bytes};
-use crate::memory::{Location, Pin, Refused, Who, domain};
+use crate::memory::{Location, Pin, Refused, Who};
 
 /// What a write wants to find under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) enum Wrote {
 
 /// What a change of a slot came to.
 pub(super) enum Change<'p> {
-    /// It is made. The value that was there, and what the thread's lane owes now.
+    /// It is made. The value that was there, and what the lane at hand owes now.
     Made(Option<&'p [u8]>, u64),
     /// What stands there is not what was expected.
     Unexpected,
@@ -157,8 +157,8 @@ impl<S: BuildHasher> Store<S> {
         Ok(wrote)
     }
 
-    /// The way that most writes take: nothing is in it, so it is straight, and keeps everything in registers. `None`: nothing
-    /// was done. Returns what is owed as well.
+    /// The way that most writes take: straight, so that everything stays in registers. `None`: nothing is stored, and it takes
+    /// more. Returns what is owed as well.
     #[inline(always)]
     fn write_quick(
         &self,
@@ -168,7 +168,7 @@ impl<S: BuildHasher> Store<S> {
         expect: Expect,
         old: &mut impl FnMut(&[u8]),
     ) -> Option<(Wrote, u64)> {
-        let pin = domain().pin_quick(self.tag)?;
+        let pin = self.pin();
         if self.is_plain(key, expect, &pin) {
             return Some((Wrote::Nothing, 0));
         }
@@ -182,17 +182,23 @@ impl<S: BuildHasher> Store<S> {
         interleave::point();
         let is_current = || self.generation.is(generation);
         let index = &generation.index;
-        let locked = index.try_lock(&self.pool, &pin, hash, home, is_current)?;
-        match self.publish(locked, &pin, key, expect, Some(appended.at), &mut false) {
-            Ok(before) => {
-                interleave::point();
-                unpublished.appended = None;
-                self.made(generation, key.len(), Some(appended), before)
-                    .wrote(old)
+        if let Some(locked) = index.try_lock(&self.pool, &pin, hash, home, is_current) {
+            let to = Some(appended.at);
+            match self.publish(locked, &pin, key, expect, to, &mut false) {
+                Ok(before) => {
+                    interleave::point();
+                    unpublished.appended = None;
+                    return self
+                        .made(generation, key.len(), appended.bytes, before)
+                        .wrote(old);
+                }
+                Err(Unfit::Unexpected) => return Some((Wrote::Nothing, 0)),
+                Err(Unfit::NoRoom) => {}
             }
-            Err(Unfit::Unexpected) => Some((Wrote::Nothing, 0)),
-            Err(Unfit::NoRoom) => None,
         }
+        // Held, frozen, or full.
+        let change = self.put(&pin, hash, key, expect, &mut unpublished);
+        change.ok()?.wrote(old)
     }
 
     #[cold]
@@ -260,6 +266,7 @@ impl<S: BuildHasher> Store<S> {
     }
 
     /// Publishes an appended entry; makes room for it where there is none.
+    #[cold]
     pub(super) fn put<'p>(
         &'p self,
         pin: &'p Pin,
@@ -287,7 +294,7 @@ impl<S: BuildHasher> Store<S> {
                 Ok(before) => {
                     interleave::point();
                     unpublished.appended = None;
-                    return Ok(self.made(generation, key.len(), Some(appended), before));
+                    return Ok(self.made(generation, key.len(), appended.bytes, before));
                 }
                 Err(Unfit::Unexpected) => return Ok(Change::Unexpected),
                 Err(Unfit::NoRoom) if may_spill => {
@@ -325,7 +332,7 @@ impl<S: BuildHasher> Store<S> {
         match self.publish(locked, pin, key, expect, None, &mut false) {
             Ok(before) => {
                 interleave::point();
-                self.made(generation, key.len(), None, before)
+                self.made(generation, key.len(), 0, before)
             }
             Err(Unfit::Unexpected | Unfit::NoRoom) => Change::Unexpected,
         }
@@ -362,33 +369,33 @@ impl<S: BuildHasher> Store<S> {
         let Some(to) = to.filter(|_| is_new) else {
             return Err(Unfit::Unexpected);
         };
-        if locked.insert(to).is_ok() {
+        if locked.insert(to) {
             return Ok(None);
         }
         *may_spill |= locked.is_spilled() && !locked.tries_rebuild();
-        if *may_spill && locked.insert_spilled(second(), to).is_ok() {
+        if *may_spill && locked.insert_spilled(second(), to) {
             return Ok(None);
         }
         Err(Unfit::NoRoom)
     }
 
-    /// Accounts for a change: what was `appended`, if anything, is in the place of the entry `before`.
+    /// Accounts for a change: an entry of `bytes` is in the place of the one `before`.
     #[inline(always)]
     fn made<'p>(
         &'p self,
         generation: &Generation,
         key_len: usize,
-        appended: Option<Appended>,
+        bytes: usize,
         before: Option<Before<'p>>,
     ) -> Change<'p> {
         let log = &generation.log;
         let Some((at, value)) = before else {
-            return Change::Made(None, appended.map_or(0, |appended| appended.owed));
+            return Change::Made(None, log.note(bytes, 0));
         };
-        let bytes = entry_bytes(key_len, value.len());
-        let owed = log.left(bytes);
-        if appended.is_none() || !cfg!(planted_overwrite_not_counted) {
-            log.unlinked(&self.pool, self, at, bytes);
+        let old_bytes = entry_bytes(key_len, value.len());
+        let owed = log.note(bytes, old_bytes);
+        if bytes == 0 || !cfg!(planted_overwrite_not_counted) {
+            log.unlinked(&self.pool, self, at, old_bytes);
         }
         Change::Made(Some(value), owed)
     }
@@ -434,7 +441,8 @@ impl<S: BuildHasher> Store<S> {
         let Next { at: from, hash, .. } = *next;
         let index = &generation.index;
         let home = index.home_of(&self.pool, pin, hash);
-        let second = || hash::second(self.entry(from, pin).key);
+        let key = || Log::shown_key(&self.pool, from, pin);
+        let second = || hash::second(key());
         // By location: see `publish`.
         let is_it = |at| (at == from).then_some(());
         // A look without the lock: those that are dead end here.
@@ -462,7 +470,7 @@ impl<S: BuildHasher> Store<S> {
             return Ok(false);
         };
         let found = locked.find(second, |at| {
-            let is_key = || Log::value_of(&self.pool, at, self.entry(from, pin).key, pin).is_some();
+            let is_key = || Log::value_of(&self.pool, at, key(), pin).is_some();
             is_it(at).or_else(|| (cfg!(planted_publish_by_key) && is_key()).then_some(()))
         });
         if let Some((found, ())) = &found {

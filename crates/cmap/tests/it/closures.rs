@@ -136,6 +136,32 @@ fn once_means_once() {
     }
 }
 
+/// What nobody can find yet is not counted either, and what is replaced is never missing from the count.
+#[test]
+fn only_what_can_be_found_is_counted() {
+    let map = CMap::new();
+    for len in [0, 8, 6_000, 90_000] {
+        let done = map.insert_with(b"k", len, |_| {
+            assert!(map.is_empty() && map.get(b"k").is_none());
+        });
+        assert_eq!(done, Ok(Inserted::New), "{len} bytes");
+        assert_eq!(map.len(), 1);
+        map.clear();
+    }
+    map.insert(b"k", b"").expect("memory");
+    thread::scope(|scope| {
+        let overwrite = || {
+            for n in 0..scaled(40_000) {
+                map.insert(b"k", &n.to_le_bytes()).expect("memory");
+            }
+        };
+        let writers = [scope.spawn(overwrite), scope.spawn(overwrite)];
+        while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            assert_eq!(map.len(), 1, "one key, overwritten all the time");
+        }
+    });
+}
+
 /// The buffer of `insert_with` is zeros also where other entries lay before.
 #[test]
 fn insert_with_shows_zeros_where_secrets_were() {
