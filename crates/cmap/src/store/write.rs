@@ -266,7 +266,7 @@ impl<S: BuildHasher> Store<S> {
     }
 
     /// Publishes an appended entry; makes room for it where there is none.
-    #[cold]
+    #[inline(never)]
     pub(super) fn put<'p>(
         &'p self,
         pin: &'p Pin,
