@@ -127,10 +127,10 @@ impl Log {
         None
     }
 
-    /// The key of what a walk showed at `at`: the walk's credit keeps it. Its value may still be being written.
-    pub(crate) fn shown_key<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> &'p [u8] {
-        let head = Self::look(pool, at, pin);
-        head.map_or(&[], |head| head.key)
+    /// What a walk showed at `at`, once more: the walk's credit keeps it. Its value may still be being written.
+    pub(crate) fn shown<'p>(pool: &'p Pool, at: Location, pin: &'p Pin) -> Head<'p> {
+        let head = Self::look(pool, at, pin).ok();
+        head.expect("Counted is broken: what a walk showed is gone")
     }
 
     /// The entry at `at` in a chunk that is walked, or the bytes of the pad there.

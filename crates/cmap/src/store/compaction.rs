@@ -250,6 +250,7 @@ impl<S: BuildHasher> Store<S> {
             return Advance::End;
         };
         let bytes = next.bytes as usize;
+        debug_assert_eq!(Log::shown(&self.pool, next.at, pin).bytes, bytes);
         if bytes > most {
             return Advance::Larger;
         }

@@ -441,7 +441,7 @@ impl<S: BuildHasher> Store<S> {
         let Next { at: from, hash, .. } = *next;
         let index = &generation.index;
         let home = index.home_of(&self.pool, pin, hash);
-        let key = || Log::shown_key(&self.pool, from, pin);
+        let key = || Log::shown(&self.pool, from, pin).key;
         let second = || hash::second(key());
         // By location: see `publish`.
         let is_it = |at| (at == from).then_some(());
