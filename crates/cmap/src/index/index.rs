@@ -8,7 +8,7 @@ use core::ops::RangeInclusive;
 
 use super::collect::Buckets;
 use super::directory::Directory;
-use super::shape::{Geometry, Spread};
+use super::shape::{Geometry, SLOTS, Spread};
 use super::slot::{self, Want};
 use super::spill::Spill;
 use super::table::{self, Table, TableRef};
@@ -52,6 +52,8 @@ pub(crate) enum Glance {
     Absent,
     /// If a key has it, then probably the one here.
     Likely(Location),
+    /// The home line has nothing: [`Home::glance_overflow`] may tell.
+    Beyond,
     /// It takes a closer look.
     Unsure,
 }
@@ -104,9 +106,19 @@ impl<'p> Home<'p> {
             return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
         }
         if may_be_beyond(line, window) {
-            Glance::Unsure
+            Glance::Beyond
         } else {
             Glance::Absent
+        }
+    }
+
+    /// As [`Home::glance`], and what the overflow lines show, where one hit in ten lies.
+    #[inline(always)]
+    pub(crate) fn look(&self, pool: &'p Pool, pin: &'p Pin) -> Glance {
+        match self.glance() {
+            // Going on takes a third of the instructions of starting again with `find`.
+            Glance::Beyond => self.glance_overflow(pool, pin),
+            glance => glance,
         }
     }
 
@@ -140,15 +152,37 @@ impl<'p> Home<'p> {
         }
     }
 
-    /// Where the entry of this hash probably is, if in an overflow line.
-    pub(crate) fn glance_overflow(&self, pool: &'p Pool, pin: &'p Pin) -> Option<Location> {
+    /// What the overflow lines show, where [`Home::glance`] says `Beyond`.
+    #[inline(always)]
+    pub(crate) fn glance_overflow(&self, pool: &'p Pool, pin: &'p Pin) -> Glance {
+        interleave::point();
+        let class = slot::class_of(self.spread.window);
         let want = Want::overflow(self.spread.bucket, self.spread.window);
-        self.overflow(pool, pin).find_map(|line| {
+        // Relaxed, both: they say where else to look, not what is there.
+        let filter = self.line[1 + class].load(Ordering::Relaxed);
+        let spill = self.line[0].load(Ordering::Relaxed) & slot::SPILL;
+        let shape = self.entry.shape();
+        let lines = table::choices(shape, self.spread.bucket, class);
+        for (number, flag) in lines.into_iter().zip([slot::LINE_A, slot::LINE_B]) {
+            let Some(number) = number.filter(|_| filter & flag != 0) else {
+                continue;
+            };
+            let Some(line) = self.entry.bucket(shape.primary() + number, pool, pin) else {
+                return Glance::Unsure;
+            };
             let matches = table::matching(line, want);
-            let slot = (matches != 0).then(|| matches.trailing_zeros() as usize)?;
-            // Acquire: as in `glance`.
-            Location::of_word(line[slot].load(Ordering::Acquire))
-        })
+            if matches != 0 {
+                let slot = matches.trailing_zeros() as usize & (SLOTS - 1);
+                // Acquire: as in `glance`.
+                let word = line[slot].load(Ordering::Acquire);
+                return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
+            }
+        }
+        if spill == 0 {
+            Glance::Absent
+        } else {
+            Glance::Unsure
+        }
     }
 }
 
@@ -225,17 +259,11 @@ impl Index {
 
     // --- finding ---
 
-    /// The first look at a hash: enough for most hits, and for most misses. [`Index::find`] is the whole answer.
+    /// Where a look at a hash begins; `None` where that takes more than a step. What [`Home::glance`] and
+    /// [`Home::glance_overflow`] show there is enough for most look-ups; [`Index::find`] is the whole answer.
     ///
-    /// It calls nothing and cannot panic, so that a reader keeps everything in registers: how many instructions stand between
+    /// They call nothing and cannot panic, so that a reader keeps everything in registers: how many instructions stand between
     /// two reads decides how many of their cache misses overlap.
-    #[inline(always)]
-    pub(crate) fn glance(&self, pool: &Pool, pin: &Pin, hash: u64) -> Glance {
-        let home = self.home(pool, pin, hash);
-        home.map_or(Glance::Unsure, |home| home.glance())
-    }
-
-    /// Where a look at a hash begins; `None` where that takes more than a step.
     #[inline(always)]
     pub(crate) fn home<'p>(&self, pool: &'p Pool, pin: &'p Pin, hash: u64) -> Option<Home<'p>> {
         let entry = self.root.load(pin)?.glance(hash, pin)?;

@@ -177,24 +177,10 @@ impl<'p> Table<'p> {
         &self.lines[0][0]
     }
 
-    /// The two overflow lines of a bucket's class; the second is `None` where there is but one, both where there is none.
+    /// As the function, of this table.
     #[inline]
     pub(super) fn choices(&self, bucket: usize, class: usize) -> [Option<usize>; 2] {
-        let count = self.shape().overflow() as u64;
-        if count == 0 {
-            return [None, None];
-        }
-        let mixed = ((bucket * slot::CLASSES as usize + class) as u64 + 1)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let first = ((mixed >> 32) * count) >> 32;
-        if count == 1 {
-            return [Some(0), None];
-        }
-        let step = 1 + (((mixed & 0xFFFF_FFFF) * (count - 1)) >> 32);
-        [
-            Some(first as usize),
-            Some(((first + step) % count) as usize),
-        ]
+        choices(self.shape(), bucket, class)
     }
 
     /// Takes the right to replace this table. `None` if another thread has it, or the table was replaced.
@@ -324,6 +310,28 @@ impl<'p> Table<'p> {
         };
         (best.0 > 0).then_some((best.1, best.2))
     }
+}
+
+/// The two overflow lines of a bucket's class; the second is `None` where there is but one, both where there is none.
+#[inline]
+pub(super) fn choices(shape: Shape, bucket: usize, class: usize) -> [Option<usize>; 2] {
+    let count = shape.overflow() as u64;
+    if count == 0 {
+        return [None, None];
+    }
+    let mixed = ((bucket * slot::CLASSES as usize + class) as u64 + 1)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let first = ((mixed >> 32) * count) >> 32;
+    if count == 1 {
+        return [Some(0), None];
+    }
+    let step = 1 + (((mixed & 0xFFFF_FFFF) * (count - 1)) >> 32);
+    // Both are less than `count`, and a division takes its time.
+    let second = match first + step {
+        sum if sum >= count => sum - count,
+        sum => sum,
+    };
+    [Some(first as usize), Some(second as usize)]
 }
 
 /// Whether a deeper table would have most keys of a bucket elsewhere: their hashes differ from `window`. Keys that come in the

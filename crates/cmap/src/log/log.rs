@@ -225,7 +225,7 @@ impl Log {
         Ok((appended, appended.at.offset() + head_len))
     }
 
-    /// As [`Log::append`], where the thread's own lane is free and has room; else `None`.
+    /// As [`Log::append`], of what a lane takes, where the thread's own is free and has room; else `None`.
     #[inline(always)]
     pub(crate) fn append_quick(
         &self,
@@ -255,8 +255,7 @@ impl Log {
         pin: &Pin,
     ) -> Result<Appended, Refused> {
         let write = |at| pool.arena().copy(from, Location::at(at), len, pin);
-        let who = Who::Compactor;
-        self.reserve(pool, keeper, who, len, &write)
+        self.reserve(pool, keeper, Who::Compactor, len, &write)
     }
 
     /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be

@@ -64,15 +64,15 @@ impl<S: BuildHasher> Store<S> {
             *glance = home.glance();
             match *glance {
                 Glance::Likely(at) => pool.arena().prefetch(at),
-                Glance::Unsure => home.prefetch_overflow(pool, pin),
-                Glance::Absent => {}
+                Glance::Beyond => home.prefetch_overflow(pool, pin),
+                Glance::Absent | Glance::Unsure => {}
             }
         }
         for (glance, home) in glances.iter_mut().zip(&homes) {
-            if let (Glance::Unsure, Some(home)) = (&glance, home) {
-                if let Some(at) = home.glance_overflow(pool, pin) {
+            if let (Glance::Beyond, Some(home)) = (&glance, home) {
+                *glance = home.glance_overflow(pool, pin);
+                if let Glance::Likely(at) = *glance {
                     pool.arena().prefetch(at);
-                    *glance = Glance::Likely(at);
                 }
             }
         }

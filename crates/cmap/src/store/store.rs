@@ -248,7 +248,8 @@ impl<S: BuildHasher> Store<S> {
         let Some(generation) = self.generation.load(pin) else {
             return Ok(None);
         };
-        self.settle(generation.index.glance(&self.pool, pin, hash), key, pin)
+        let home = generation.index.home(&self.pool, pin, hash).ok_or(Unsure)?;
+        self.settle(home.look(&self.pool, pin), key, pin)
     }
 
     /// What a glance comes to, once the key is compared.
@@ -265,7 +266,7 @@ impl<S: BuildHasher> Store<S> {
                 None => Err(Unsure),
                 value => Ok(value),
             },
-            Glance::Unsure => Err(Unsure),
+            Glance::Beyond | Glance::Unsure => Err(Unsure),
         }
     }
 

@@ -196,7 +196,7 @@ impl<S: BuildHasher> Store<S> {
                 Err(Unfit::NoRoom) => {}
             }
         }
-        // Held, frozen, or full.
+        // Held, frozen, full, or cleared.
         let change = self.put(&pin, hash, key, expect, &mut unpublished);
         change.ok()?.wrote(old)
     }
@@ -446,7 +446,7 @@ impl<S: BuildHasher> Store<S> {
         // By location: see `publish`.
         let is_it = |at| (at == from).then_some(());
         // A look without the lock: those that are dead end here.
-        let is_there = match home.glance() {
+        let is_there = match home.look(&self.pool, pin) {
             Glance::Likely(at) if at == from => true,
             Glance::Absent => false,
             _ => index.find(&self.pool, pin, hash, second, is_it).is_some(),
