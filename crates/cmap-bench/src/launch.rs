@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::job::{Job, Kind};
 use crate::machine::{Machine, available_bytes};
-use crate::pages::warm;
+use crate::pages::Warm;
 use crate::results::{Figure, Line, Outcome};
 use crate::store::StoreName;
 use crate::workload::{self, Out, READY};
@@ -18,7 +18,7 @@ const MEMORY_SHARE: f64 = 0.9;
 /// In the child: runs the job and prints its figures, a line each.
 pub fn child(job: &str) -> Result<()> {
     let job: Job = serde_json::from_str(job).context("the job")?;
-    warm(job.bytes_needed() as usize);
+    drop(Warm::new(job.bytes_needed() as usize));
     let mut out = Out::new(job.twins);
     workload::run(&job, &mut out);
     let mut text = String::new();

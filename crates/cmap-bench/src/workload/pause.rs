@@ -1,7 +1,8 @@
 //! Pauses: one writer grows a map, and each insert is timed.
 //!
 //! The noise loop is the same loop over the same entries, and only appends their bytes to fresh huge pages: what the
-//! machine itself interrupts shows there too. The *excess* is the store's quantile minus the noise loop's.
+//! machine itself interrupts shows there too. The *excess* is the store's quantile minus the noise loop's. Both find memory
+//! that was used lately, see [`Warm`]: what the host of a virtual machine makes its guest wait for is no property of a store.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::{Out, buffer};
 use crate::job::Job;
 use crate::machine::minor_faults;
-use crate::pages::{Pages, allow_huge_pages};
+use crate::pages::{Pages, Warm, allow_huge_pages};
 use crate::store::Store;
 
 /// The quantiles that are printed; 1 is the worst.
@@ -63,7 +64,9 @@ fn record(job: &Job, mut insert: impl FnMut(&[u8], &[u8])) -> Histogram<u64> {
     let entries = job.sequence();
     let mut times = histogram();
     let mut value = buffer();
+    let mut warm = Warm::new(job.bytes_needed() as usize);
     for n in 0..job.entries {
+        warm.give_back(n, job.entries);
         let key = entries.key(n);
         let value = entries.value(n, 0, &mut value);
         let start = Instant::now();
@@ -80,8 +83,10 @@ pub fn faults<S: Store>(job: &Job, out: &mut Out) {
     let store = S::new(&job.plan());
     let (mut all, mut faulting) = (histogram(), histogram());
     let mut value = buffer();
+    let mut warm = Warm::new(job.bytes_needed() as usize);
     let mut faults = minor_faults();
     for n in 0..job.entries {
+        warm.give_back(n, job.entries);
         let key = entries.key(n);
         let value = entries.value(n, 0, &mut value);
         let start = Instant::now();

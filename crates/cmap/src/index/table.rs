@@ -319,8 +319,8 @@ pub(super) fn choices(shape: Shape, bucket: usize, class: usize) -> [Option<usiz
     if count == 0 {
         return [None, None];
     }
-    let mixed = ((bucket * slot::CLASSES as usize + class) as u64 + 1)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed =
+        ((bucket * slot::CLASSES as usize + class) as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let first = ((mixed >> 32) * count) >> 32;
     if count == 1 {
         return [Some(0), None];
