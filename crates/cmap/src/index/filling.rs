@@ -4,7 +4,7 @@
 
 use core::ops::RangeInclusive;
 
-use super::shape::{SLOTS, Shape};
+use super::shape::{SLOTS, Shape, Spread};
 use super::slot::{self, Want};
 use super::table::Table;
 use crate::base::sync::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ impl<'p> Filling<'p> {
     }
 
     /// Puts an entry into its bucket, or into an overflow line. `false` if there is no room for it.
+    #[inline(always)]
     pub(super) fn place(&mut self, hash: u64, at: Location, aux: u64) -> bool {
         let spread = self.table.spread(hash);
         let home = self.table.bucket(spread.bucket);
@@ -37,6 +38,12 @@ impl<'p> Filling<'p> {
             *used += 1;
             return true;
         }
+        self.place_overflow(spread, at, aux)
+    }
+
+    #[inline(never)]
+    fn place_overflow(&mut self, spread: Spread, at: Location, aux: u64) -> bool {
+        let home = self.table.bucket(spread.bucket);
         let class = slot::class_of(spread.window);
         let Some((number, flag)) = self.roomier(spread.bucket, class) else {
             return false;

@@ -100,25 +100,30 @@ struct Displaced<'a, 'p, K> {
     context: &'a Context<'p, K>,
     /// Each with its hash, once it is in the spill tables.
     entries: [Option<(Location, u64)>; DISPLACED_MAX],
+    /// How many there may be.
+    room: usize,
     count: usize,
     /// How many of them are in the spill tables.
     spilled: usize,
 }
 
 impl<'a, 'p, K> Displaced<'a, 'p, K> {
-    fn new(index: &'a Index, context: &'a Context<'p, K>) -> Self {
+    fn new(index: &'a Index, context: &'a Context<'p, K>, room: usize) -> Self {
         Self {
             index,
             context,
             entries: [None; DISPLACED_MAX],
+            room,
             count: 0,
             spilled: 0,
         }
     }
 
     /// `false`: they are too many.
+    #[cold]
+    #[inline(never)]
     fn add(&mut self, at: Location, target: &Filling<'_>, hash: u64) -> bool {
-        let Some(place) = self.entries.get_mut(self.count) else {
+        let Some(place) = self.entries[..self.room].get_mut(self.count) else {
             return false;
         };
         *place = Some((at, 0));
@@ -289,7 +294,7 @@ impl Index {
         let mut targets = Targets {
             tables: [target(0), target(plan.tables - 1)].map(Filling::new),
             prefixes,
-            depth: plan.depth,
+            split: prefixes[0] ^ prefixes[1],
             count: plan.tables,
         };
         let is_spilled = !self.spill.is_empty();
@@ -298,11 +303,7 @@ impl Index {
         let spilled = spilled.unwrap_or_default();
         let is_larger = sources.len() == 1 && plan.shape > sources[0].shape();
         let grows = is_larger || plan.tables > sources.len();
-        let mut displaced = Displaced::new(self, context);
-        let mut place = |targets: &mut Targets<'_>, at: Location, word: u64, hash: u64| {
-            let target = targets.of(hash);
-            target.place(hash, at, word & slot::AUX) || grows && displaced.add(at, target, hash)
-        };
+        let mut displaced = Displaced::new(self, context, if grows { DISPLACED_MAX } else { 0 });
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
             let source_prefix = side_hash(hash, source.depth(), side);
             for bucket in 0..known_buckets(source, plan) {
@@ -313,9 +314,7 @@ impl Index {
                     // Relaxed: frozen.
                     let word = slot.load(Ordering::Relaxed);
                     let hash = || recovered(slot::window_of(word));
-                    if Location::of_word(word)
-                        .is_some_and(|at| !place(&mut targets, at, word, hash()))
-                    {
+                    if !targets.place(&mut displaced, word, hash) {
                         return Err(NotDone::NoRoom);
                     }
                 }
@@ -326,7 +325,7 @@ impl Index {
                 usize::MAX
             };
             for (&word, &hash) in copy.words.iter().zip(&copy.hashes).take(most) {
-                if Location::of_word(word).is_some_and(|at| !place(&mut targets, at, word, hash)) {
+                if !targets.place(&mut displaced, word, || hash) {
                     return Err(NotDone::NoRoom);
                 }
             }
@@ -541,20 +540,34 @@ fn prefixes_of(plan: Plan, hash: u64) -> [u64; 2] {
 struct Targets<'p> {
     tables: [Filling<'p>; 2],
     prefixes: [u64; 2],
-    depth: u32,
+    /// The bit of a hash that tells two tables apart; 0 if there is but one.
+    split: u64,
     count: usize,
 }
 
 impl<'p> Targets<'p> {
+    #[inline(always)]
     fn of(&mut self, hash: u64) -> &mut Filling<'p> {
-        let mask = if self.depth == 0 {
-            0
-        } else {
-            u64::MAX << (64 - self.depth)
-        };
         // A hasher that lies may lead nowhere: any table is as good.
-        let number = usize::from(self.count == 2 && hash & mask == self.prefixes[1]);
-        &mut self.tables[number]
+        let is_second = (hash ^ self.prefixes[0]) & self.split != 0;
+        &mut self.tables[usize::from(is_second)]
+    }
+
+    /// Copies a slot's entry, if there is one, to where its hash belongs. What finds no room there is displaced; `false`: it
+    /// may not be.
+    #[inline(always)]
+    fn place<K>(
+        &mut self,
+        displaced: &mut Displaced<'_, '_, K>,
+        word: u64,
+        hash: impl Fn() -> u64,
+    ) -> bool {
+        let Some(at) = Location::of_word(word) else {
+            return true;
+        };
+        let hash = hash();
+        let target = self.of(hash);
+        target.place(hash, at, word & slot::AUX) || displaced.add(at, target, hash)
     }
 
     /// Sets SPILL wherever there may be hashes of `range`.
