@@ -319,17 +319,19 @@ impl<S: BuildHasher> Store<S> {
         drop(pin);
         let is_apart = || self.leftover.try_lock().is_some_and(|left| left.is_none());
         let mut is_blocked = self.limbo.bytes() > 0 || !is_apart();
-        // Where it gained nothing the last time, it waits for more to be dead.
-        if dead >= chunk.max(self.futile.load(Ordering::Relaxed)) {
+        // Where it gained nothing the last time, it waits for more to be dead than there was, or is by now.
+        let more = dead + chunk / 4;
+        let futile = self.futile.fetch_min(more, Ordering::Relaxed).min(more);
+        if dead >= chunk.max(futile) {
             let done = self.compact(Until::Bytes(CHUNKS * chunk), 0, false);
-            is_blocked |= done.is_busy;
+            is_blocked |= done.is_busy || self.limbo.bytes() > 0;
             // Copies of a few nearly full chunks may not free a whole one yet.
             if in_use() < before || done.freed > done.bytes {
                 self.futile.store(0, Ordering::Relaxed);
                 return Relief::Gained;
             }
             if !is_blocked {
-                self.futile.store(dead + chunk / 4, Ordering::Relaxed);
+                self.futile.store(more, Ordering::Relaxed);
             }
         }
         if is_blocked {
