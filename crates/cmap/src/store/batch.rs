@@ -34,7 +34,7 @@ impl<S: BuildHasher> Store<S> {
             let key = key.as_ref();
             let value = match self.settle(*glance, key, pin) {
                 Ok(value) => value,
-                Err(Unsure) => self.get_slow(key, pin),
+                Err(Unsure) => self.get_slow(self.hash(key), key, pin),
             };
             hits += usize::from(value.is_some());
             f(n, value);

@@ -213,9 +213,20 @@ impl<S: BuildHasher> Store<S> {
     /// The value of a key, as the pin sees it.
     #[inline]
     pub(crate) fn get<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
-        match self.glance(key, pin) {
+        self.get_hashed(self.hash(key), key, pin)
+    }
+
+    /// As [`Store::get`], where the hash is known.
+    #[inline(always)]
+    pub(super) fn get_hashed<'p>(
+        &'p self,
+        hash: u64,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Option<&'p [u8]> {
+        match self.glance(hash, key, pin) {
             Ok(value) => value,
-            Err(Unsure) => self.get_slow(key, pin),
+            Err(Unsure) => self.get_slow(hash, key, pin),
         }
     }
 
@@ -226,7 +237,7 @@ impl<S: BuildHasher> Store<S> {
     #[inline]
     pub(crate) fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if let Some(pin) = domain().pin_quick(self.tag) {
-            match self.glance(key, &pin) {
+            match self.glance(self.hash(key), key, &pin) {
                 Ok(None) => return None,
                 Ok(Some(value)) => return Some(f(value)),
                 Err(Unsure) => {}
@@ -239,12 +250,16 @@ impl<S: BuildHasher> Store<S> {
     #[inline(never)]
     fn get_with_slow<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let pin = self.pin();
-        self.get_slow(key, &pin).map(f)
+        self.get_slow(self.hash(key), key, &pin).map(f)
     }
 
     #[inline(always)]
-    fn glance<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Result<Option<&'p [u8]>, Unsure> {
-        let hash = self.hash(key);
+    fn glance<'p>(
+        &'p self,
+        hash: u64,
+        key: &[u8],
+        pin: &'p Pin,
+    ) -> Result<Option<&'p [u8]>, Unsure> {
         let Some(generation) = self.generation.load(pin) else {
             return Ok(None);
         };
@@ -272,8 +287,7 @@ impl<S: BuildHasher> Store<S> {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn get_slow<'p>(&'p self, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
-        let hash = self.hash(key);
+    pub(super) fn get_slow<'p>(&'p self, hash: u64, key: &[u8], pin: &'p Pin) -> Option<&'p [u8]> {
         let generation = self.generation.load(pin)?;
         let value_of = |at| Log::value_of(&self.pool, at, key, pin);
         let second = || hash::second(key);

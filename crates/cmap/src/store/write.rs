@@ -169,7 +169,7 @@ impl<S: BuildHasher> Store<S> {
         old: &mut impl FnMut(&[u8]),
     ) -> Option<(Wrote, u64)> {
         let pin = self.pin();
-        if self.is_plain(key, expect, &pin) {
+        if self.is_plain(hash, key, expect, &pin) {
             return Some((Wrote::Nothing, 0));
         }
         let generation = self.generation.load(&pin)?;
@@ -224,10 +224,10 @@ impl<S: BuildHasher> Store<S> {
 
     /// Whether it is plain to see that nothing is to be done, so that nothing needs to be appended.
     #[inline(always)]
-    fn is_plain(&self, key: &[u8], expect: Expect, pin: &Pin) -> bool {
+    fn is_plain(&self, hash: u64, key: &[u8], expect: Expect, pin: &Pin) -> bool {
         match expect {
-            Expect::Absent => self.get(key, pin).is_some(),
-            Expect::Present => self.get(key, pin).is_none(),
+            Expect::Absent => self.get_hashed(hash, key, pin).is_some(),
+            Expect::Present => self.get_hashed(hash, key, pin).is_none(),
             Expect::Anything | Expect::At(_) => false,
         }
     }
@@ -240,7 +240,7 @@ impl<S: BuildHasher> Store<S> {
         value: &[u8],
         expect: Expect,
     ) -> Result<Change<'p>, Refused> {
-        if self.is_plain(key, expect, pin) {
+        if self.is_plain(hash, key, expect, pin) {
             return Ok(Change::Unexpected);
         }
         let generation = self.generation_or_new(pin)?;
