@@ -14,6 +14,8 @@ pub(crate) use std::sync::{
 };
 
 pub(crate) use core::sync::atomic::compiler_fence;
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+use std::cell::Cell;
 
 #[cfg(cmap_shuttle)]
 pub(crate) use steps::{
@@ -224,19 +226,46 @@ pub(crate) mod thread {
     }
 }
 
-/// A small number that differs between threads as far as possible: which lane and which counters a thread prefers.
+/// Which lane, and which counters, the thread prefers: a small number, modulo as many as there are. It starts as the thread's
+/// own and moves on when it meets another thread there: see [`prefer`].
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 #[inline]
 pub(crate) fn thread_hint() -> usize {
-    use std::cell::Cell;
+    match HINT.get() {
+        usize::MAX => first_hint(),
+        number => number,
+    }
+}
+
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+#[cold]
+#[inline(never)]
+fn first_hint() -> usize {
+    prefer(thread_number());
+    thread_number()
+}
+
+/// The thread prefers `number` from now on. Who holds what it met may have lost its processor, and then it takes a time slice:
+/// thousands of writes.
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+pub(crate) fn prefer(number: usize) {
+    HINT.set(number);
+}
+
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+thread_local! { static HINT: Cell<usize> = const { Cell::new(usize::MAX) } }
+
+/// A number that no other thread has.
+#[cfg(not(any(cmap_loom, cmap_shuttle)))]
+fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! { static HINT: Cell<usize> = const { Cell::new(usize::MAX) } }
-    HINT.with(|hint| {
-        if hint.get() == usize::MAX {
-            // Relaxed: any distribution will do.
-            hint.set(NEXT.fetch_add(1, Ordering::Relaxed));
+    thread_local! { static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) } }
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            // Relaxed: no two are equal, and nothing else matters.
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         }
-        hint.get()
+        number.get()
     })
 }
 
@@ -245,10 +274,19 @@ pub(crate) fn thread_hint() -> usize {
     0
 }
 
-/// As [`thread_hint`], and never 0: what a thread leaves in a lock word to know that it is its own.
+/// In a model each has its place.
+#[cfg(any(cmap_loom, cmap_shuttle))]
+pub(crate) fn prefer(_number: usize) {}
+
+#[cfg(any(cmap_loom, cmap_shuttle))]
+fn thread_number() -> usize {
+    thread_hint()
+}
+
+/// What a thread leaves in a lock word to know that it is its own. Never 0.
 #[inline]
 pub(crate) fn thread_mark() -> u64 {
-    thread_hint() as u64 + 1
+    thread_number() as u64 + 1
 }
 
 #[cfg(cmap_shuttle)]

@@ -1,11 +1,11 @@
 //! A lane: an open place to append, and the counters of those who use it.
 //!
-//! Threads do not share a tail: each prefers a lane of its own, try-locks it, and takes the next when it is busy. A lane is
-//! locked while a header and a key are copied, or its counters changed, never while foreign code runs. The counters share its
-//! line, so that a write touches one shared line of bookkeeping.
+//! Threads do not share a tail: each prefers a lane of its own, try-locks it, and when it is busy takes the next and prefers
+//! that one from then on. A lane is locked while a header and a key are copied, or its counters changed, never while foreign
+//! code runs. The counters share its line, so that a write touches one shared line of bookkeeping.
 
 use super::log::Log;
-use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, thread_hint};
+use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer, thread_hint};
 use crate::memory::{ChunkId, Pool};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
@@ -209,7 +209,9 @@ fn lock_another(lanes: &[Lane]) -> Locked<'_> {
     let mut backoff = Backoff::new();
     loop {
         for step in 0..lanes.len() {
-            if let Some(locked) = lanes[(own + step) & (lanes.len() - 1)].try_lock() {
+            let number = (own + step) & (lanes.len() - 1);
+            if let Some(locked) = lanes[number].try_lock() {
+                prefer(number);
                 return locked;
             }
         }
@@ -286,14 +288,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_lane_is_passed_over() {
+    fn a_busy_lane_is_passed_over_and_the_next_one_preferred() {
         let lanes = [Lane::new(0), Lane::new(1)];
         let held = lock_any(&lanes);
         let other = lock_any(&lanes);
-        assert_ne!(held.number(), other.number());
+        let number = other.number();
+        assert_ne!(held.number(), number);
         assert!(try_lock_own(&lanes).is_none());
-        drop(held);
-        assert!(try_lock_own(&lanes).is_some());
+        drop(other);
+        assert_eq!(try_lock_own(&lanes).map(|own| own.number()), Some(number));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A writer goes on with the walk of its lane's *seat*, so that writers compact without meeting each other. There may be one
 //! walk, and one more for every sixteenth chunk; in a limited pool one, since the memory kept for survivors is enough for
 //! one. A thread that may not start one goes on with one that nobody is at; one that may takes over a walk that was left alone.
+//! Who finds another thread at its seat goes to the next.
 //!
 //! What a writer owes is *granted* to its seat, and spent by its next writes one entry at a time, each while the processor
 //! fetches the lines that the write itself needs. What is left at the next grant is worked off at once.
