@@ -31,7 +31,7 @@ pub struct Warm {
 impl Warm {
     const PIECE_BYTES: usize = 8 * HUGE_BYTES;
 
-    /// Touches `bytes`. Where there is no such memory it holds less; whoever needs it will say so.
+    /// Touches `bytes`. Where no more can be mapped it holds less; whoever needs it will say so.
     pub fn new(bytes: usize) -> Self {
         let pieces: Vec<_> = (0..bytes.div_ceil(Self::PIECE_BYTES))
             .map_while(|_| {

@@ -2,7 +2,8 @@
 //!
 //! The noise loop is the same loop over the same entries, and only appends their bytes to fresh huge pages: what the
 //! machine itself interrupts shows there too. The *excess* is the store's quantile minus the noise loop's. Both find memory
-//! that was used lately, see [`Warm`]: what the host of a virtual machine makes its guest wait for is no property of a store.
+//! that was used lately, see [`Warm`], as long as they take it as evenly as they grow: what the host of a virtual machine makes
+//! its guest wait for is no property of a store.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::{Out, buffer};
 use crate::job::Job;
 use crate::machine::minor_faults;
 use crate::pages::{Pages, Warm, allow_huge_pages};
-use crate::store::Store;
+use crate::store::{Store, Variant};
 
 /// The quantiles that are printed; 1 is the worst.
 pub const QUANTILES: [(f64, &str); 6] = [
@@ -34,7 +35,9 @@ pub fn run<S: Store>(job: &Job, out: &mut Out) {
     let noise = noise(job);
     allow_huge_pages(allowed);
     let store = S::new(&job.plan());
-    let inserts = record(job, |key, value| store.insert(key, value));
+    let inserts = record(job, warm_for_store(job), |key, value| {
+        store.insert(key, value)
+    });
     for (quantile, name) in QUANTILES {
         let noise = noise.value_at_quantile(quantile) as f64 / MICROSECOND;
         let insert = inserts.value_at_quantile(quantile) as f64 / MICROSECOND;
@@ -48,7 +51,7 @@ fn noise(job: &Job) -> Histogram<u64> {
     let payload = job.sequence().payload(0..job.entries) as usize;
     let mut pages = Pages::new(payload).expect("memory for the noise loop");
     let mut rest = pages.as_mut_slice();
-    record(job, |key, value| {
+    record(job, Warm::new(payload), |key, value| {
         let (entry, after) = std::mem::take(&mut rest).split_at_mut(key.len() + value.len());
         entry[..key.len()].copy_from_slice(key);
         entry[key.len()..].copy_from_slice(value);
@@ -60,11 +63,18 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds in order")
 }
 
-fn record(job: &Job, mut insert: impl FnMut(&[u8], &[u8])) -> Histogram<u64> {
+/// What the store will take while it grows: nothing if it holds that already.
+fn warm_for_store(job: &Job) -> Warm {
+    Warm::new(match job.variant {
+        Variant::Preallocated => 0,
+        Variant::Default | Variant::Maintained => job.bytes_needed() as usize,
+    })
+}
+
+fn record(job: &Job, mut warm: Warm, mut insert: impl FnMut(&[u8], &[u8])) -> Histogram<u64> {
     let entries = job.sequence();
     let mut times = histogram();
     let mut value = buffer();
-    let mut warm = Warm::new(job.bytes_needed() as usize);
     for n in 0..job.entries {
         warm.give_back(n, job.entries);
         let key = entries.key(n);
@@ -83,7 +93,7 @@ pub fn faults<S: Store>(job: &Job, out: &mut Out) {
     let store = S::new(&job.plan());
     let (mut all, mut faulting) = (histogram(), histogram());
     let mut value = buffer();
-    let mut warm = Warm::new(job.bytes_needed() as usize);
+    let mut warm = warm_for_store(job);
     let mut faults = minor_faults();
     for n in 0..job.entries {
         warm.give_back(n, job.entries);

@@ -226,8 +226,8 @@ pub(crate) mod thread {
     }
 }
 
-/// Which lane, and which counters, the thread prefers: a small number, modulo as many as there are. It starts as the thread's
-/// own and moves on when it meets another thread there: see [`prefer`].
+/// Which lane and which seat the thread prefers, in any map: modulo as many as there are. It starts as the thread's own number
+/// and moves on when another thread is met there: see [`prefer_next`].
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
 #[inline]
 pub(crate) fn thread_hint() -> usize {
@@ -241,15 +241,15 @@ pub(crate) fn thread_hint() -> usize {
 #[cold]
 #[inline(never)]
 fn first_hint() -> usize {
-    prefer(thread_number());
+    HINT.set(thread_number());
     thread_number()
 }
 
-/// The thread prefers `number` from now on. Who holds what it met may have lost its processor, and then it takes a time slice:
-/// thousands of writes.
+/// The thread prefers the next one from now on. Who holds what it met may have lost its processor, and then that takes a time
+/// slice: thousands of writes.
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
-pub(crate) fn prefer(number: usize) {
-    HINT.set(number);
+pub(crate) fn prefer_next() {
+    HINT.set(thread_hint().wrapping_add(1));
 }
 
 #[cfg(not(any(cmap_loom, cmap_shuttle)))]
@@ -276,7 +276,7 @@ pub(crate) fn thread_hint() -> usize {
 
 /// In a model each has its place.
 #[cfg(any(cmap_loom, cmap_shuttle))]
-pub(crate) fn prefer(_number: usize) {}
+pub(crate) fn prefer_next() {}
 
 #[cfg(any(cmap_loom, cmap_shuttle))]
 fn thread_number() -> usize {
@@ -368,7 +368,7 @@ mod steps {
     stepped!(AtomicI64, i64, fetch_add, fetch_sub);
     stepped!(AtomicU32, u32, fetch_add, fetch_sub, fetch_or);
     stepped!(AtomicU64, u64, fetch_add, fetch_sub);
-    stepped!(AtomicUsize, usize, fetch_add, fetch_sub);
+    stepped!(AtomicUsize, usize, fetch_add, fetch_sub, fetch_min);
 
     impl Default for AtomicU64 {
         fn default() -> Self {

@@ -5,7 +5,9 @@
 //! code runs. The counters share its line, so that a write touches one shared line of bookkeeping.
 
 use super::log::Log;
-use crate::base::sync::{AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer, thread_hint};
+use crate::base::sync::{
+    AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer_next, thread_hint,
+};
 use crate::memory::{ChunkId, Pool};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
@@ -56,6 +58,15 @@ impl Throw {
 }
 
 impl Log {
+    /// So many lanes, or fewer under a small limit.
+    pub(crate) fn lanes(pool: &Pool, wanted: usize) -> usize {
+        lanes_within(
+            pool.config().max_bytes,
+            Self::stretch_bytes_max(pool),
+            wanted,
+        )
+    }
+
     /// Throws the dice of the thread's lane.
     pub(crate) fn throw(&self) -> Throw {
         let lanes = &self.streams[0].lanes;
@@ -67,7 +78,8 @@ impl Log {
     #[inline]
     pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
         let entries = i64::from(new != 0) - i64::from(old != 0 && !cfg!(planted_len_never_falls));
-        let lane = lock_any(&self.streams[0].lanes);
+        let lanes = &self.streams[0].lanes;
+        let lane = try_lock_preferred(lanes).unwrap_or_else(|| lock_any(lanes));
         lane.note(entries, new as i64 - old as i64, (new + old) as u64)
     }
 
@@ -182,6 +194,14 @@ impl Lane {
     }
 }
 
+/// As many as `wanted`, at least four, as long as what they and half as many of the compactor hold open is at most a sixteenth of
+/// the limit.
+fn lanes_within(limit: Option<usize>, stretch_bytes: usize, wanted: usize) -> usize {
+    const SHARE: usize = 16;
+    let most = limit.map_or(usize::MAX, |limit| limit / SHARE / (stretch_bytes * 3 / 2));
+    wanted.min(1 << most.max(4).ilog2())
+}
+
 /// Which of `lanes`, a power of two of them, the thread prefers.
 #[inline]
 fn own_number(lanes: &[Lane]) -> usize {
@@ -192,6 +212,16 @@ fn own_number(lanes: &[Lane]) -> usize {
 #[inline(always)]
 pub(super) fn try_lock_own(lanes: &[Lane]) -> Option<Locked<'_>> {
     lanes[own_number(lanes)].try_lock()
+}
+
+/// The same, of the writers' lanes: if it is busy, the thread prefers the next one from then on.
+#[inline(always)]
+pub(super) fn try_lock_preferred(lanes: &[Lane]) -> Option<Locked<'_>> {
+    let locked = try_lock_own(lanes);
+    if locked.is_none() {
+        prefer_next();
+    }
+    locked
 }
 
 /// Locks one of `lanes`: the thread's own if it is free.
@@ -209,9 +239,7 @@ fn lock_another(lanes: &[Lane]) -> Locked<'_> {
     let mut backoff = Backoff::new();
     loop {
         for step in 0..lanes.len() {
-            let number = (own + step) & (lanes.len() - 1);
-            if let Some(locked) = lanes[number].try_lock() {
-                prefer(number);
+            if let Some(locked) = lanes[(own + step) & (lanes.len() - 1)].try_lock() {
                 return locked;
             }
         }
@@ -292,11 +320,24 @@ mod tests {
         let lanes = [Lane::new(0), Lane::new(1)];
         let held = lock_any(&lanes);
         let other = lock_any(&lanes);
-        let number = other.number();
-        assert_ne!(held.number(), number);
+        assert_ne!(held.number(), other.number());
         assert!(try_lock_own(&lanes).is_none());
+        assert!(
+            try_lock_preferred(&lanes).is_none(),
+            "and goes on to the next"
+        );
+        let number = other.number();
         drop(other);
         assert_eq!(try_lock_own(&lanes).map(|own| own.number()), Some(number));
+    }
+
+    #[test]
+    fn lanes_hold_little_of_a_limit_open() {
+        assert_eq!(lanes_within(None, 64 << 10, 256), 256);
+        assert_eq!(lanes_within(Some(1 << 30), 64 << 10, 256), 256);
+        assert_eq!(lanes_within(Some(16 << 20), 32 << 10, 256), 16);
+        assert_eq!(lanes_within(Some(16 << 20), 32 << 10, 8), 8);
+        assert_eq!(lanes_within(Some(64 << 10), 32 << 10, 8), 4);
     }
 
     #[test]

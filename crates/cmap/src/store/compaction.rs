@@ -11,7 +11,7 @@ use super::generation::Generation;
 use super::store::Store;
 use super::walks::{Held, Next, Walker};
 use crate::base::interleave;
-use crate::base::sync::{Instant, Ordering, prefer, rest, thread_hint};
+use crate::base::sync::{Instant, Ordering, prefer_next, rest};
 use crate::base::trace;
 use crate::index::{Glance, Home};
 use crate::log::{Log, Victims, Walk};
@@ -135,7 +135,7 @@ impl<S: BuildHasher> Store<S> {
     ) -> Step {
         let walks = &generation.walks;
         let Some(mut held) = walks.own().try_lock() else {
-            prefer(thread_hint() + 1);
+            prefer_next();
             return Step::Busy;
         };
         if held.walker.is_none() {
@@ -311,7 +311,7 @@ impl<S: BuildHasher> Store<S> {
     #[inline(never)]
     fn compact_granted(&self, generation: &Generation, pin: &Pin, home: Home<'_>) {
         let Some(held) = generation.walks.own().try_lock() else {
-            prefer(thread_hint() + 1);
+            prefer_next();
             return;
         };
         let held = self.compact_a_little(generation, pin, held);

@@ -33,8 +33,9 @@ pub(super) const FIRST_PLACES: usize = 3;
 impl Generation {
     /// An empty generation, charged. Its [`FIRST_PLACES`] are promised by the caller.
     pub(super) fn new(pool: &Pool, tuning: &Tuning) -> Result<Self, Refused> {
-        let log = Log::new(tuning.lanes, tuning.small_chunks)?;
-        let walks = Walks::new(tuning.lanes)?;
+        let lanes = Log::lanes(pool, tuning.lanes);
+        let log = Log::new(lanes, tuning.small_chunks)?;
+        let walks = Walks::new(lanes)?;
         let heap_bytes = size_of::<Self>() + log.heap_bytes() + walks.heap_bytes();
         let index = Index::new(tuning.geometry, pool, Who::Writer)?;
         let charged = heap_bytes + index.directory_bytes();
