@@ -78,8 +78,7 @@ impl Log {
     #[inline]
     pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
         let entries = i64::from(new != 0) - i64::from(old != 0 && !cfg!(planted_len_never_falls));
-        let lanes = &self.streams[0].lanes;
-        let lane = try_lock_preferred(lanes).unwrap_or_else(|| lock_any(lanes));
+        let lane = lock_any(&self.streams[0].lanes);
         lane.note(entries, new as i64 - old as i64, (new + old) as u64)
     }
 
@@ -214,16 +213,6 @@ pub(super) fn try_lock_own(lanes: &[Lane]) -> Option<Locked<'_>> {
     lanes[own_number(lanes)].try_lock()
 }
 
-/// The same, of the writers' lanes: if it is busy, the thread prefers the next one from then on.
-#[inline(always)]
-pub(super) fn try_lock_preferred(lanes: &[Lane]) -> Option<Locked<'_>> {
-    let locked = try_lock_own(lanes);
-    if locked.is_none() {
-        prefer_next();
-    }
-    locked
-}
-
 /// Locks one of `lanes`: the thread's own if it is free.
 #[inline]
 pub(super) fn lock_any(lanes: &[Lane]) -> Locked<'_> {
@@ -242,6 +231,7 @@ fn lock_another(lanes: &[Lane]) -> Locked<'_> {
             if let Some(locked) = lanes[(own + step) & (lanes.len() - 1)].try_lock() {
                 return locked;
             }
+            prefer_next();
         }
         backoff.wait();
     }
@@ -322,10 +312,6 @@ mod tests {
         let other = lock_any(&lanes);
         assert_ne!(held.number(), other.number());
         assert!(try_lock_own(&lanes).is_none());
-        assert!(
-            try_lock_preferred(&lanes).is_none(),
-            "and goes on to the next"
-        );
         let number = other.number();
         drop(other);
         assert_eq!(try_lock_own(&lanes).map(|own| own.number()), Some(number));

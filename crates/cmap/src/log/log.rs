@@ -10,7 +10,7 @@
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
 use super::entry::{self, Entry, Record};
-use super::lane::{Lane, Locked, Stretch, lock_any, try_lock_preferred};
+use super::lane::{Lane, Locked, Stretch, lock_any, try_lock_own};
 use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering};
 use crate::memory::{
@@ -240,7 +240,7 @@ impl Log {
         if entry::space(len) > pool.config().entry_bytes_max {
             return None;
         }
-        let lane = try_lock_preferred(&self.streams[0].lanes)?;
+        let lane = try_lock_own(&self.streams[0].lanes)?;
         let appended = Self::reserve_in_lane(pool, &lane, len, &write_head)?;
         Some((appended, appended.at.offset() + head_len))
     }
