@@ -269,6 +269,7 @@ impl<S> Builder<S> {
         Tuning {
             geometry: self.tiny.unwrap_or(Geometry::DEFAULT),
             lanes: if is_tiny { 4 } else { 4 * cores },
+            seats: if is_tiny { 4 } else { 2 * cores },
             small_chunks,
             dead_share: ((dead * 256.0) as usize).max(1),
             dead_chunks_min: if is_tiny { 0 } else { 2 },

@@ -175,6 +175,7 @@ impl Map {
         let tuning = Tuning {
             geometry,
             lanes: 1,
+            seats: 1,
             small_chunks: usize::MAX,
             dead_share: 1,
             dead_chunks_min: 0,

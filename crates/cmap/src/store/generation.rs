@@ -33,9 +33,8 @@ pub(super) const FIRST_PLACES: usize = 3;
 impl Generation {
     /// An empty generation, charged. Its [`FIRST_PLACES`] are promised by the caller.
     pub(super) fn new(pool: &Pool, tuning: &Tuning) -> Result<Self, Refused> {
-        let lanes = Log::lanes(pool, tuning.lanes);
-        let log = Log::new(lanes, tuning.small_chunks)?;
-        let walks = Walks::new(lanes)?;
+        let log = Log::new(Log::lanes(pool, tuning.lanes), tuning.small_chunks)?;
+        let walks = Walks::new(tuning.seats)?;
         let heap_bytes = size_of::<Self>() + log.heap_bytes() + walks.heap_bytes();
         let index = Index::new(tuning.geometry, pool, Who::Writer)?;
         let charged = heap_bytes + index.directory_bytes();

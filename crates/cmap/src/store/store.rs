@@ -19,6 +19,7 @@ use crate::memory::{
 pub(crate) struct Tuning {
     pub(crate) geometry: Geometry,
     pub(crate) lanes: usize,
+    pub(crate) seats: usize,
     /// Chunks of small pages before huge ones are taken.
     pub(crate) small_chunks: usize,
     /// Dead share of the log, in 1/256, above which compaction works.

@@ -175,14 +175,14 @@ pub(super) struct Walks {
 }
 
 impl Walks {
-    pub(super) fn new(lanes: usize) -> Result<Self, NoHeap> {
+    pub(super) fn new(seats: usize) -> Result<Self, NoHeap> {
         let seat = |_| Seat {
             granted: AtomicU64::new(0),
             is_used: AtomicBool::new(false),
             walker: Mutex::new(None),
         };
         Ok(Self {
-            seats: try_slice(lanes.next_power_of_two().min(SEATS_MAX), seat)?,
+            seats: try_slice(seats.next_power_of_two().min(SEATS_MAX), seat)?,
             on: AtomicUsize::new(0),
         })
     }
