@@ -292,6 +292,7 @@ impl Log {
         let stretch = lane.stretch().filter(fits)?;
         Self::write_at(pool, stretch.cursor, len, write_head);
         lane.move_cursor(stretch.cursor + bytes);
+        pool.arena().prefetch_next(stretch.cursor + bytes);
         Some(Appended {
             at: Location::at(stretch.cursor),
             bytes,

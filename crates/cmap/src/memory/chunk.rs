@@ -344,6 +344,15 @@ mod real {
             super::prefetch(line.wrapping_add(size_of::<Line>()));
         }
 
+        /// The same of the two lines after that of `offset`, where the next entry goes: a locked instruction waits until all that
+        /// was written before it has arrived.
+        #[inline(always)]
+        pub(crate) fn prefetch_next(&self, offset: usize) {
+            let line = self.range.base().as_ptr().wrapping_add(offset);
+            super::prefetch(line.wrapping_add(size_of::<Line>()));
+            super::prefetch(line.wrapping_add(2 * size_of::<Line>()));
+        }
+
         #[inline]
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
             let offset = id.0 as usize * size_of::<Descriptor>();
@@ -666,6 +675,8 @@ mod model {
         pub(crate) fn prefetch(&self, _at: Location) {}
 
         pub(crate) fn prefetch_entry(&self, _at: Location) {}
+
+        pub(crate) fn prefetch_next(&self, _offset: usize) {}
 
         pub(crate) fn descriptor(&self, id: ChunkId) -> &Descriptor {
             self.descriptors[id.0 as usize].get_or_init(|| Descriptor {
