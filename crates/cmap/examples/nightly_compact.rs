@@ -100,8 +100,10 @@ fn key(n: u32) -> [u8; 4] {
     n.to_be_bytes()
 }
 
+/// A later version is longer: one of the same length would take the space of what it replaces, and nothing would be dead.
 fn value(n: u32, version: u32) -> Vec<u8> {
-    [n, version].map(u32::to_be_bytes).concat().repeat(12)
+    let words = [n, version].map(u32::to_be_bytes).concat();
+    words.repeat(12 + version as usize)
 }
 
 /// Two days with a night between them.

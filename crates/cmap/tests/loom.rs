@@ -23,6 +23,8 @@ mod epochs;
 mod generations;
 #[path = "loom/holds.rs"]
 mod holds;
+#[path = "loom/holes.rs"]
+mod holes;
 #[path = "loom/modify.rs"]
 mod modify;
 #[path = "loom/overflow.rs"]

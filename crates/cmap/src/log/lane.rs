@@ -4,11 +4,12 @@
 //! that one from then on. A lane is locked while a header and a key are copied, or its counters changed, never while foreign
 //! code runs. The counters share its line, so that a write touches one shared line of bookkeeping.
 
-use super::log::Log;
+use super::holes::Holes;
+use super::log::{Keeper, Log};
 use crate::base::sync::{
     AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer_next, thread_hint,
 };
-use crate::memory::{ChunkId, Pool};
+use crate::memory::{ChunkId, Location, Pin, Pool, Shared};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
 #[repr(align(64))]
@@ -27,6 +28,8 @@ pub(super) struct Lane {
     throws: AtomicU32,
     /// Which lane of its stream it is.
     number: u32,
+    /// See `holes.rs`. None, as long as few die.
+    pub(super) holes: Shared<Holes>,
 }
 
 /// How many bytes the log holds of what.
@@ -67,19 +70,43 @@ impl Log {
         )
     }
 
-    /// Throws the dice of the thread's lane.
-    pub(crate) fn throw(&self) -> Throw {
+    pub(super) fn own_lane(&self) -> &Lane {
         let lanes = &self.streams[0].lanes;
-        Throw(lanes[own_number(lanes)].throw())
+        &lanes[own_number(lanes)]
     }
 
-    /// Notes that an entry of `new` bytes was published and one of `old` bytes unlinked (0 = none). Returns what the lane at hand
-    /// owes to maintenance.
+    /// Throws the dice of the thread's lane.
+    pub(crate) fn throw(&self) -> Throw {
+        Throw(self.own_lane().throw())
+    }
+
+    /// Notes that an entry of `bytes` was published. Returns what the lane at hand owes to maintenance.
     #[inline]
-    pub(crate) fn note(&self, new: usize, old: usize) -> u64 {
-        let entries = i64::from(new != 0) - i64::from(old != 0 && !cfg!(planted_len_never_falls));
+    pub(crate) fn note_new(&self, bytes: usize) -> u64 {
         let lane = lock_any(&self.streams[0].lanes);
-        lane.note(entries, new as i64 - old as i64, (new + old) as u64)
+        lane.note(1, bytes as i64, bytes as u64)
+    }
+
+    /// The same where one of `new` bytes (0 = none) took the place of one of `old` bytes at `at`, which nobody new finds.
+    #[inline]
+    pub(crate) fn note_unlinked(
+        &self,
+        pool: &Pool,
+        keeper: &impl Keeper,
+        new: usize,
+        (at, old): (Location, usize),
+        pin: &Pin,
+    ) -> u64 {
+        let entries = i64::from(new != 0) - i64::from(!cfg!(planted_len_never_falls));
+        let lane = lock_any(&self.streams[0].lanes);
+        let owed = lane.note(entries, new as i64 - old as i64, (new + old) as u64);
+        let not_kept = Self::keep_hole(pool, &lane, (at, old), pin);
+        drop(lane);
+        let is_counted = new == 0 || !cfg!(planted_overwrite_not_counted);
+        for (at, bytes) in not_kept.into_iter().flatten().filter(|_| is_counted) {
+            self.unlinked(pool, keeper, at, bytes);
+        }
+        owed
     }
 
     /// Puts back what [`Log::settle`] took.
@@ -161,6 +188,7 @@ impl Lane {
             owed: AtomicU64::new(0),
             throws: AtomicU32::new(0),
             number: number as u32,
+            holes: Shared::empty(),
         }
     }
 
@@ -241,6 +269,11 @@ fn lock_another(lanes: &[Lane]) -> Locked<'_> {
 pub(super) struct Locked<'l>(&'l Lane);
 
 impl Locked<'_> {
+    #[inline]
+    pub(super) fn lane(&self) -> &Lane {
+        self.0
+    }
+
     pub(super) fn number(&self) -> usize {
         self.0.number as usize
     }

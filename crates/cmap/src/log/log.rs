@@ -39,6 +39,13 @@ pub(crate) struct Appended {
     lane: usize,
 }
 
+impl Appended {
+    pub(super) fn in_lane(at: Location, bytes: usize, lane: &Locked<'_>) -> Self {
+        let lane = lane.number();
+        Self { at, bytes, lane }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) chunk: Option<ChunkId>,
@@ -59,6 +66,8 @@ pub(crate) struct Log {
     listed: AtomicUsize,
     /// Chunks of small pages before huge ones are taken.
     small_chunks: usize,
+    /// Of the lists of holes, on the heap and charged.
+    pub(super) hole_heap: AtomicUsize,
     /// Bytes of extents, as the pool charges them.
     pub(super) extent_bytes: AtomicUsize,
     /// What entries take of them.
@@ -96,12 +105,13 @@ impl Log {
             chunks: Mutex::new(Vec::new()),
             listed: AtomicUsize::new(0),
             small_chunks,
+            hole_heap: AtomicUsize::new(0),
             extent_bytes: AtomicUsize::new(0),
             extent_live: AtomicUsize::new(0),
         })
     }
 
-    /// Bytes on the heap.
+    /// Bytes on the heap, but for what lanes keep of holes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.streams
             .iter()
@@ -216,12 +226,13 @@ impl Log {
         keeper: &impl Keeper,
         key: &[u8],
         value_len: usize,
+        pin: &Pin,
     ) -> Result<(Appended, usize), Refused> {
         let (header, header_len) = entry::encode(key.len(), value_len);
         let head_len = header_len + key.len();
         let write_head = |at| pool.arena().write_head(at, header, header_len, key);
         let len = head_len + value_len;
-        let appended = self.reserve(pool, keeper, Who::Writer, len, &write_head)?;
+        let appended = self.reserve(pool, keeper, Who::Writer, len, pin, &write_head)?;
         Ok((appended, appended.at.offset() + head_len))
     }
 
@@ -232,6 +243,7 @@ impl Log {
         pool: &Pool,
         key: &[u8],
         value_len: usize,
+        pin: &Pin,
     ) -> Option<(Appended, usize)> {
         let (header, header_len) = entry::encode(key.len(), value_len);
         let head_len = header_len + key.len();
@@ -241,7 +253,7 @@ impl Log {
             return None;
         }
         let lane = try_lock_own(&self.streams[0].lanes)?;
-        let appended = Self::reserve_in_lane(pool, &lane, len, &write_head)?;
+        let appended = Self::reserve_in_lane(pool, &lane, len, pin, &write_head)?;
         Some((appended, appended.at.offset() + head_len))
     }
 
@@ -255,7 +267,7 @@ impl Log {
         pin: &Pin,
     ) -> Result<Appended, Refused> {
         let write = |at| pool.arena().copy(from, Location::at(at), len, pin);
-        self.reserve(pool, keeper, Who::Compactor, len, &write)
+        self.reserve(pool, keeper, Who::Compactor, len, pin, &write)
     }
 
     /// Finds space for an entry of `len` bytes and has its head written, so that what is before a lane's cursor can always be
@@ -266,6 +278,7 @@ impl Log {
         keeper: &impl Keeper,
         who: Who,
         len: usize,
+        pin: &Pin,
         write_head: &impl Fn(usize),
     ) -> Result<Appended, Refused> {
         let bytes = entry::space(len);
@@ -273,31 +286,33 @@ impl Log {
             return self.reserve_extent(pool, keeper, who, len, write_head);
         }
         let lane = lock_any(&self.stream(who).lanes);
-        match Self::reserve_in_lane(pool, &lane, len, write_head) {
+        match Self::reserve_in_lane(pool, &lane, len, pin, write_head) {
             Some(appended) => Ok(appended),
             None => self.reserve_stretch(pool, keeper, who, len, write_head, lane),
         }
     }
 
-    /// As [`Log::reserve`], if the lane's stretch has room.
+    /// As [`Log::reserve`], if the lane has a hole of that size, or its stretch has room.
     #[inline(always)]
     fn reserve_in_lane(
         pool: &Pool,
         lane: &Locked<'_>,
         len: usize,
+        pin: &Pin,
         write_head: &impl Fn(usize),
     ) -> Option<Appended> {
         let bytes = entry::space(len);
+        let write = |at| Self::write_at(pool, at, len, write_head);
+        if let Some(appended) = Self::reserve_in_hole(pool, lane, bytes, pin, write) {
+            return Some(appended);
+        }
         let fits = |stretch: &Stretch| stretch.room() >= bytes;
         let stretch = lane.stretch().filter(fits)?;
         Self::write_at(pool, stretch.cursor, len, write_head);
         lane.move_cursor(stretch.cursor + bytes);
         pool.arena().prefetch_next(stretch.cursor + bytes);
-        Some(Appended {
-            at: Location::at(stretch.cursor),
-            bytes,
-            lane: lane.number(),
-        })
+        let at = Location::at(stretch.cursor);
+        Some(Appended::in_lane(at, bytes, lane))
     }
 
     #[inline(always)]
@@ -345,11 +360,7 @@ impl Log {
             cursor: fresh.cursor + bytes,
             ..fresh
         }));
-        let appended = Appended {
-            at: Location::at(fresh.cursor),
-            bytes,
-            lane: lane.number(),
-        };
+        let appended = Appended::in_lane(Location::at(fresh.cursor), bytes, &lane);
         drop(lane);
         if let Some(before) =
             stretch.filter(|before| (before.chunk, before.cursor) != (fresh.chunk, fresh.cursor))

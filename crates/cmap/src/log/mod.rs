@@ -6,6 +6,7 @@
 //! Must not know: hashes, the index. Whether an entry is alive is not its business; it is told.
 
 mod entry;
+mod holes;
 mod lane;
 #[allow(clippy::module_inception)]
 mod log;

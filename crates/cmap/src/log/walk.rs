@@ -42,8 +42,9 @@ impl Log {
     pub(crate) fn start_walk(
         &self,
         pool: &Pool,
-        victims: Victims,
-        live_max: usize,
+        keeper: &impl Keeper,
+        pin: &Pin,
+        (victims, live_max): (Victims, usize),
         random: u64,
     ) -> Option<Walk> {
         const SAMPLES: usize = 8;
@@ -83,6 +84,9 @@ impl Log {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
+                    drop(chunks);
+                    interleave::point();
+                    self.take_holes_away(pool, keeper, best.1, pin);
                     let start = pool.chunk_start(best.1);
                     return Some(Walk {
                         chunk: best.1,

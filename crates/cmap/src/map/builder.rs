@@ -270,6 +270,12 @@ impl<S> Builder<S> {
             geometry: self.tiny.unwrap_or(Geometry::DEFAULT),
             lanes: if is_tiny { 4 } else { 4 * cores },
             seats: if is_tiny { 4 } else { 2 * cores },
+            hole_batch: match pool.config().chunk_bytes {
+                _ if is_tiny => 8,
+                // A stamp is paid for by many.
+                small if small < 1 << 20 => 0,
+                _ => 1024,
+            },
             small_chunks,
             dead_share: ((dead * 256.0) as usize).max(1),
             dead_chunks_min: if is_tiny { 0 } else { 2 },

@@ -19,8 +19,8 @@ use std::time::Duration;
 pub struct Memory {
     /// Entries that can be read: header, key and value, rounded up to 4 bytes each.
     pub live: usize,
-    /// Entries that cannot be read any more, and the ends of closed stretches, in chunks that were not compacted yet; and
-    /// the unused ends of large entries' last pages.
+    /// Entries that cannot be read any more, and the ends of closed stretches, in chunks that were not compacted yet; the
+    /// unused ends of large entries' last pages; and lists of dead entries whose space new ones may take.
     pub dead: usize,
     /// Chunks' room for further entries.
     pub padding: usize,

@@ -176,6 +176,7 @@ impl Map {
             geometry,
             lanes: 1,
             seats: 1,
+            hole_batch: 0,
             small_chunks: usize::MAX,
             dead_share: 1,
             dead_chunks_min: 0,
@@ -300,6 +301,21 @@ impl Map {
 
     pub fn seal(&self) {
         self.0.seal();
+    }
+
+    /// Has the only lane keep the space of what dies, from now on.
+    pub fn keep_holes(&self) {
+        self.0.keep_holes();
+    }
+
+    /// Stamps what the lane keeps, or finds that no pin sees it any more.
+    pub fn ripen(&self) {
+        self.0.ripen();
+    }
+
+    /// Has the lane give up what it keeps, and keep nothing any more.
+    pub fn give_holes_up(&self) {
+        self.0.give_holes_up();
     }
 
     pub fn compact_once(&self) -> bool {

@@ -24,7 +24,7 @@ pub(crate) use epoch::leave;
 pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
 pub(crate) use hold::{Hold, Holder};
 pub(crate) use limbo::{Limbo, NoHeap, RIPE_BYTES};
-pub(crate) use location::{ChunkId, GRANULE, Location};
+pub(crate) use location::{ChunkId, GRANULE, LOCATION_BITS, Location};
 pub(crate) use pool::Pool;
 pub(crate) use request::{BlockClass, Config, Refused, Side, Who, try_slice};
 #[cfg(any(cmap_loom, cmap_shuttle))]

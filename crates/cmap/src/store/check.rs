@@ -35,6 +35,7 @@ impl<S: BuildHasher> Store<S> {
                 for held in generation.walks.all().filter_map(Seat::try_lock) {
                     self.finish(generation, held);
                 }
+                generation.log.give_holes_up(&self.pool, self, false, &pin);
             }
         }
         // A deep pin on any map holds up every map: give it a while to end.

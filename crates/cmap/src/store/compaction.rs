@@ -118,7 +118,7 @@ impl<S: BuildHasher> Store<S> {
         };
         // Somebody who shares the seat may have started one since we looked.
         let is_free = held.walker.is_none() || cfg!(planted_walk_overwritten);
-        match is_free.then(|| self.start(generation, &mut held, search)) {
+        match is_free.then(|| self.start(generation, pin, &mut held, search)) {
             None | Some(Some(true)) => self.walk_on(generation, pin, held, bytes),
             Some(Some(false)) if !is_busy => Step::Idle,
             Some(_) => Step::Busy,
@@ -143,7 +143,7 @@ impl<S: BuildHasher> Store<S> {
             *held.walker = walks.abandoned(search.random);
         }
         if held.walker.is_none() {
-            let started = self.start(generation, &mut held, search);
+            let started = self.start(generation, pin, &mut held, search);
             if started != Some(true) {
                 *held.walker = walks.any_other();
             }
@@ -160,7 +160,13 @@ impl<S: BuildHasher> Store<S> {
     }
 
     /// Starts a walk in an empty seat. `Some(false)`: no chunk is worth one. `None`: there are enough of them.
-    fn start(&self, generation: &Generation, held: &mut Held<'_>, search: Search) -> Option<bool> {
+    fn start(
+        &self,
+        generation: &Generation,
+        pin: &Pin,
+        held: &mut Held<'_>,
+        search: Search,
+    ) -> Option<bool> {
         let (log, walks) = (&generation.log, &generation.walks);
         // The chunks that a limit keeps for survivors are enough for one walk.
         let more = if self.pool.is_limited() {
@@ -177,7 +183,7 @@ impl<S: BuildHasher> Store<S> {
             live_max,
             random,
         } = search;
-        let walk = log.start_walk(&self.pool, victims, live_max, random);
+        let walk = log.start_walk(&self.pool, self, pin, (victims, live_max), random);
         *held.walker = walk.map(Walker::new);
         let is_started = held.walker.is_some();
         if is_started {
@@ -369,6 +375,10 @@ impl<S: BuildHasher> Store<S> {
         let mut walks_left = {
             let pin = self.pin();
             let count = self.generation.load(&pin).map_or(0, |generation| {
+                let log = &generation.log;
+                if thorough || matches!(until, Until::Nothing) {
+                    log.give_holes_up(&self.pool, self, thorough, &pin);
+                }
                 if thorough {
                     generation.log.close_lanes(&self.pool, self, true);
                 }

@@ -33,7 +33,8 @@ pub(super) const FIRST_PLACES: usize = 3;
 impl Generation {
     /// An empty generation, charged. Its [`FIRST_PLACES`] are promised by the caller.
     pub(super) fn new(pool: &Pool, tuning: &Tuning) -> Result<Self, Refused> {
-        let log = Log::new(Log::lanes(pool, tuning.lanes), tuning.small_chunks)?;
+        let lanes = Log::lanes(pool, tuning.lanes);
+        let log = Log::new(lanes, tuning.small_chunks)?;
         let walks = Walks::new(tuning.seats)?;
         let heap_bytes = size_of::<Self>() + log.heap_bytes() + walks.heap_bytes();
         let index = Index::new(tuning.geometry, pool, Who::Writer)?;
@@ -64,6 +65,11 @@ impl Generation {
 
     /// Charged bytes that are neither chunks nor extents nor tables.
     pub(super) fn charged_heap(&self) -> usize {
+        self.index_heap() + self.log.hole_heap_bytes()
+    }
+
+    /// The same without what lists dead entries.
+    pub(super) fn index_heap(&self) -> usize {
         self.heap_bytes + self.index.directory_bytes()
     }
 

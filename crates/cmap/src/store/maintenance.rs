@@ -201,13 +201,14 @@ impl<S> Store<S> {
 impl<S: BuildHasher> Store<S> {
     /// What a write or remove at `hash` owes.
     #[cold]
-    pub(super) fn maintain(&self, hash: u64, removed: bool) {
+    pub(super) fn maintain(&self, hash: u64, removed: bool, has_unlinked: bool) {
         let pin = self.pin();
         let Some(generation) = self.generation.load(&pin) else {
             return;
         };
         let owed = generation.log.settle(self.tuning.quantum) as usize;
         let throw = generation.log.throw();
+        self.tend_holes(generation, &pin, has_unlinked, throw);
         drop(pin);
         let fresh = self.limbo.fresh_bytes();
         let waiting = self.limbo.bytes();
@@ -245,6 +246,38 @@ impl<S: BuildHasher> Store<S> {
         }
         if self.tuning.is_inline {
             self.compact_owed(generation, &pin, owed, throw);
+        }
+    }
+
+    /// Has what the lane at hand keeps of dead entries ripen; has it begin with that, once enough is dead.
+    fn tend_holes(&self, generation: &Generation, pin: &Pin, has_unlinked: bool, throw: Throw) {
+        /// Bytes dead, for each hole of a batch.
+        const DEAD_EACH: usize = 256;
+        /// All lanes keep at most this part, in 1/256, of the log, and half of what may be dead; or what may be dead in any map.
+        const SHARE: usize = 16;
+        /// Fewer at once than this part (1/n) of a full batch are not worth their stamp.
+        const LEAST: u64 = 4;
+        let log = &generation.log;
+        if !log.lacks_holes(pin) {
+            return log.ripen(self.tag, throw.is_one_in(8), pin);
+        }
+        let most = self.tuning.hole_batch;
+        if !has_unlinked || most == 0 || !throw.is_one_in(16) || self.pool.pressure() >= 192 {
+            return;
+        }
+        let (mapped, dead) = self.dead_bytes(generation);
+        let share = SHARE.min(self.tuning.dead_share / 2);
+        let least_dead = self.tuning.dead_chunks_min * self.pool.config().chunk_bytes;
+        let kept = (mapped / 256 * share).max(least_dead);
+        let batch = log.hole_batch(kept).min(most);
+        // In a small map, whose lines all threads have at hand, a new line is better than one that they look at.
+        let is_small = mapped - dead < least_dead / 4;
+        let enough = batch as usize * DEAD_EACH;
+        if batch * LEAST < most || is_small || dead < enough {
+            return;
+        }
+        if dead - enough >= log.open_bytes(&self.pool) {
+            log.start_holes(&self.pool, batch);
         }
     }
 
@@ -313,10 +346,15 @@ impl<S: BuildHasher> Store<S> {
         }
         let pin = self.pin();
         let dead = self.generation.load(&pin).map_or(0, |generation| {
+            generation.log.give_holes_up(&self.pool, self, true, &pin);
             let open = generation.log.open_bytes(&self.pool);
             self.dead_bytes(generation).1.saturating_sub(open)
         });
         drop(pin);
+        while self.reclaim() {}
+        if in_use() < before {
+            return Relief::Gained;
+        }
         let is_apart = || self.leftover.try_lock().is_some_and(|left| left.is_none());
         let mut is_blocked = self.limbo.bytes() > 0 || !is_apart();
         // Where it gained nothing the last time, it waits for more to be dead than there was, or is by now.
@@ -517,8 +555,9 @@ impl<S: BuildHasher> Store<S> {
             figures.entries = sums.entries;
             figures.live = sums.live;
             figures.open = generation.log.open_bytes(&self.pool);
-            figures.dead = sums.mapped.saturating_sub(sums.live + figures.open);
-            figures.index = generation.index.table_bytes() + generation.charged_heap();
+            let lists = generation.log.hole_heap_bytes();
+            figures.dead = sums.mapped.saturating_sub(sums.live + figures.open) + lists;
+            figures.index = generation.index.table_bytes() + generation.index_heap();
             figures.tables = generation.index.table_count();
             figures.spilled = generation.index.spill_count(&self.pool, &pin);
             figures.chunks = generation.log.chunk_count();

@@ -19,6 +19,30 @@ impl<S: BuildHasher> Store<S> {
         }
     }
 
+    /// Has the lane at hand keep the space of what dies, from now on.
+    pub(crate) fn keep_holes(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            generation.log.start_holes(&self.pool, 1);
+        }
+    }
+
+    /// Stamps what the lane at hand keeps, or finds that no pin sees it any more.
+    pub(crate) fn ripen(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            generation.log.ripen(self.tag, true, &pin);
+        }
+    }
+
+    /// Has every lane give up what it keeps, and keep nothing any more.
+    pub(crate) fn give_holes_up(&self) {
+        let pin = self.pin();
+        if let Some(generation) = self.generation.load(&pin) {
+            generation.log.give_holes_up(&self.pool, self, true, &pin);
+        }
+    }
+
     /// One step of compaction, of so many bytes. `true` if it did something.
     pub(crate) fn compact_once(&self, bytes: usize) -> bool {
         let pin = self.pin();

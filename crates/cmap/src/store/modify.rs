@@ -79,7 +79,7 @@ impl<'p, S: BuildHasher> Seen<'p, S> {
             None => self.store.generation_or_new(self.pin)?,
         };
         let len = parts.iter().map(|part| part.len()).sum();
-        let (mut unpublished, mut at) = self.store.append(generation, self.key, len)?;
+        let (mut unpublished, mut at) = self.store.append(generation, self.pin, self.key, len)?;
         for part in parts {
             self.store.pool.arena().write_if_any(at, part);
             at += part.len();
@@ -217,7 +217,7 @@ impl<S: BuildHasher> Store<S> {
     /// Does what is owed for a call at `hash`. Under no pin of the call's own.
     pub(crate) fn pay(&self, hash: u64, owed: Owed) {
         if owed.bytes >= self.tuning.quantum {
-            self.maintain(hash, owed.is_removal);
+            self.maintain(hash, owed.is_removal, true);
         }
     }
 
@@ -237,7 +237,7 @@ impl<S: BuildHasher> Store<S> {
             loop {
                 let pin = self.pin();
                 let generation = self.generation_or_new(&pin)?;
-                let (mut unpublished, at) = self.append(generation, key, len)?;
+                let (mut unpublished, at) = self.append(generation, &pin, key, len)?;
                 match fill.take() {
                     Some(fill) => self.pool.arena().fill(at, len, fill),
                     None => self.pool.arena().write_if_any(at, &kept),

@@ -20,6 +20,8 @@ pub(crate) struct Tuning {
     pub(crate) geometry: Geometry,
     pub(crate) lanes: usize,
     pub(crate) seats: usize,
+    /// Holes that a lane stamps at once at most; 0: it keeps none.
+    pub(crate) hole_batch: u64,
     /// Chunks of small pages before huge ones are taken.
     pub(crate) small_chunks: usize,
     /// Dead share of the log, in 1/256, above which compaction works.

@@ -152,7 +152,7 @@ impl<S: BuildHasher> Store<S> {
             None => self.write_slow(hash, key, value, expect, old)?,
         };
         if owed >= self.tuning.quantum {
-            self.maintain(hash, false);
+            self.maintain(hash, false, wrote == Wrote::Replaced);
         }
         Ok(wrote)
     }
@@ -176,7 +176,9 @@ impl<S: BuildHasher> Store<S> {
         let home = generation.index.home(&self.pool, &pin, hash)?;
         home.prefetch(&self.pool);
         self.compact_meanwhile(generation, &pin, home);
-        let (appended, at) = generation.log.append_quick(&self.pool, key, value.len())?;
+        let (appended, at) = generation
+            .log
+            .append_quick(&self.pool, key, value.len(), &pin)?;
         let mut unpublished = Unpublished::of(self, generation, Who::Writer, appended);
         self.pool.arena().write_if_any(at, value);
         interleave::point();
@@ -189,7 +191,7 @@ impl<S: BuildHasher> Store<S> {
                     interleave::point();
                     unpublished.appended = None;
                     return self
-                        .made(generation, key.len(), appended.bytes, before)
+                        .made(&pin, generation, key.len(), appended.bytes, before)
                         .wrote(old);
                 }
                 Err(Unfit::Unexpected) => return Some((Wrote::Nothing, 0)),
@@ -244,7 +246,7 @@ impl<S: BuildHasher> Store<S> {
             return Ok(Change::Unexpected);
         }
         let generation = self.generation_or_new(pin)?;
-        let appended = self.append(generation, key, value.len());
+        let appended = self.append(generation, pin, key, value.len());
         if cfg!(planted_failed_write_removes) && appended.is_err() {
             self.take(pin, generation, hash, key, Expect::Anything);
         }
@@ -257,10 +259,13 @@ impl<S: BuildHasher> Store<S> {
     pub(super) fn append<'p>(
         &'p self,
         generation: &'p Generation,
+        pin: &Pin,
         key: &[u8],
         value_len: usize,
     ) -> Result<(Unpublished<'p, S>, usize), Refused> {
-        let (appended, value_at) = generation.log.append(&self.pool, self, key, value_len)?;
+        let (appended, value_at) = generation
+            .log
+            .append(&self.pool, self, key, value_len, pin)?;
         let who = Who::Writer;
         Ok((Unpublished::of(self, generation, who, appended), value_at))
     }
@@ -294,7 +299,7 @@ impl<S: BuildHasher> Store<S> {
                 Ok(before) => {
                     interleave::point();
                     unpublished.appended = None;
-                    return Ok(self.made(generation, key.len(), appended.bytes, before));
+                    return Ok(self.made(pin, generation, key.len(), appended.bytes, before));
                 }
                 Err(Unfit::Unexpected) => return Ok(Change::Unexpected),
                 Err(Unfit::NoRoom) if may_spill => {
@@ -332,7 +337,7 @@ impl<S: BuildHasher> Store<S> {
         match self.publish(locked, pin, key, expect, None, &mut false) {
             Ok(before) => {
                 interleave::point();
-                self.made(generation, key.len(), 0, before)
+                self.made(pin, generation, key.len(), 0, before)
             }
             Err(Unfit::Unexpected | Unfit::NoRoom) => Change::Unexpected,
         }
@@ -383,6 +388,7 @@ impl<S: BuildHasher> Store<S> {
     #[inline(always)]
     fn made<'p>(
         &'p self,
+        pin: &Pin,
         generation: &Generation,
         key_len: usize,
         bytes: usize,
@@ -390,13 +396,10 @@ impl<S: BuildHasher> Store<S> {
     ) -> Change<'p> {
         let log = &generation.log;
         let Some((at, value)) = before else {
-            return Change::Made(None, log.note(bytes, 0));
+            return Change::Made(None, log.note_new(bytes));
         };
-        let old_bytes = entry_bytes(key_len, value.len());
-        let owed = log.note(bytes, old_bytes);
-        if bytes == 0 || !cfg!(planted_overwrite_not_counted) {
-            log.unlinked(&self.pool, self, at, old_bytes);
-        }
+        let old = (at, entry_bytes(key_len, value.len()));
+        let owed = log.note_unlinked(&self.pool, self, bytes, old, pin);
         Change::Made(Some(value), owed)
     }
 
@@ -424,7 +427,7 @@ impl<S: BuildHasher> Store<S> {
         let result = old(value);
         drop(pin);
         if owed >= self.tuning.quantum {
-            self.maintain(hash, true);
+            self.maintain(hash, true, true);
         }
         Some(result)
     }

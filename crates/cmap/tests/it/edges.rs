@@ -454,6 +454,46 @@ fn churn_does_not_grow_the_tables() {
     assert_sound(&map);
 }
 
+/// Where all entries have one size, new ones take the space of dead ones: next to nothing is moved, and little is dead.
+#[test]
+fn churn_of_one_size_moves_next_to_nothing() {
+    const COUNT: u64 = 5_000;
+    for builder in [internal::tiny, internal::tiny_wide] {
+        let map = builder().build().expect("a map");
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut there: Vec<u64> = (0..COUNT).collect();
+        for n in 0..COUNT {
+            map.insert(&key_bytes(n), &[n as u8; 100]).expect("memory");
+        }
+        let mut churn = |from: u64, to: u64| {
+            let before = map.stats().relocations;
+            for n in from..to {
+                let place = rng.usize(..COUNT as usize);
+                let old = if n % 2 == 0 {
+                    std::mem::replace(&mut there[place], n)
+                } else {
+                    there[place]
+                };
+                assert!(map.get(&key_bytes(old)).expect("it is there") == [old as u8; 100]);
+                assert!(old == there[place] || map.remove(&key_bytes(old)));
+                let new = there[place];
+                map.insert(&key_bytes(new), &[new as u8; 100])
+                    .expect("memory");
+            }
+            map.stats().relocations - before
+        };
+        churn(COUNT, 5 * COUNT);
+        let moved = churn(5 * COUNT, 25 * COUNT);
+        assert!(moved * 10 < 20 * COUNT, "{moved} were moved");
+        let memory = map.memory();
+        assert!(memory.dead * 5 < memory.live, "{memory:?}");
+        for &n in &there {
+            assert!(map.get(&key_bytes(n)).expect("it is there") == [n as u8; 100]);
+        }
+        assert_sound(&map);
+    }
+}
+
 /// With nothing to move, nothing alive, all of it pinned or held: it ends, and goes on moving nothing.
 #[test]
 fn compaction_comes_to_an_end() {
