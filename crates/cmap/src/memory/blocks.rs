@@ -17,18 +17,29 @@ struct BlockChunk {
 }
 
 impl BlockChunk {
-    /// The first of `count` free units in a row.
-    fn find(&self, count: usize) -> Option<usize> {
+    /// The first of `count` free units in a row; if `tidily`, of a row of which no single unit is left, in
+    /// which only blocks of one would fit.
+    fn find(&self, count: usize, tidily: bool) -> Option<usize> {
         if self.total - self.used < count {
             return None;
         }
+        let mut before = 0;
         for (number, &word) in self.free.iter().enumerate() {
             let next = self.free.get(number + 1).copied().unwrap_or(0);
-            // Bit n stays if the `count` units from n on are free.
-            let starts = (1..count).fold(word, |starts, n| starts & (word >> n | next << (64 - n)));
+            // Bit n says whether unit n + `ahead` is free.
+            let ahead = |ahead: usize| match ahead {
+                0 => word,
+                _ => word >> ahead | next << (64 - ahead),
+            };
+            let mut starts = (1..count).fold(word, |starts, n| starts & ahead(n));
+            if tidily && count > 1 {
+                starts &= !(word << 1 | before >> 63);
+                starts &= !ahead(count) | ahead(count + 1);
+            }
             if starts != 0 {
                 return Some(number * 64 + starts.trailing_zeros() as usize);
             }
+            before = word;
         }
         None
     }
@@ -52,27 +63,34 @@ pub(crate) const BLOCK_UNITS_MAX: usize = 8;
 pub(crate) struct Blocks {
     /// Emptied places are used again, so a chunk's place never changes.
     chunks: Vec<Option<BlockChunk>>,
-    /// By units of a block: no chunk before this place has room for one.
-    hint: [usize; BLOCK_UNITS_MAX + 1],
+    /// No chunk before this place has room for a block: tidily, or at all; by the block's units.
+    hints: [[usize; BLOCK_UNITS_MAX + 1]; 2],
     used: usize,
 }
 
 impl Blocks {
     /// Takes a block of `count` units: its chunk, and its first unit in it.
     pub(crate) fn take(&mut self, count: usize) -> Option<(ChunkId, usize)> {
-        for place in self.hint[count]..self.chunks.len() {
+        [true, false]
+            .into_iter()
+            .find_map(|tidily| self.take_so(count, tidily))
+    }
+
+    fn take_so(&mut self, count: usize, tidily: bool) -> Option<(ChunkId, usize)> {
+        let hint = &mut self.hints[usize::from(tidily)][count];
+        for place in *hint..self.chunks.len() {
             let Some(chunk) = self.chunks[place].as_mut() else {
                 continue;
             };
-            if let Some(first) = chunk.find(count) {
+            if let Some(first) = chunk.find(count, tidily) {
                 chunk.flip(first, count);
                 chunk.used += count;
                 self.used += count;
-                self.hint[count] = place;
+                *hint = place;
                 return Some((chunk.id, first));
             }
         }
-        self.hint[count] = self.chunks.len();
+        *hint = self.chunks.len();
         None
     }
 
@@ -109,7 +127,7 @@ impl Blocks {
     }
 
     fn lower_hints(&mut self, place: usize) {
-        for hint in &mut self.hint {
+        for hint in self.hints.as_flattened_mut() {
             *hint = (*hint).min(place);
         }
     }
@@ -199,6 +217,32 @@ mod tests {
         blocks.give(0, twos[32], 2);
         assert_eq!(blocks.take(3), Some((ChunkId(0), 62)), "across two words");
         assert_eq!(blocks.take(1), Some((ChunkId(0), 65)));
+        assert_eq!(blocks.used(), 130);
+    }
+
+    #[test]
+    fn no_single_unit_is_left_if_that_can_be_helped() {
+        let mut blocks = with(1, 130);
+        for _ in 0..20 {
+            let _ = blocks.take(3);
+        }
+        blocks.give(0, 30, 3);
+        assert_eq!(
+            blocks.take(2),
+            Some((ChunkId(0), 60)),
+            "not where three were"
+        );
+        assert_eq!(blocks.take(3), Some((ChunkId(0), 30)));
+        for first in (62..124).step_by(2) {
+            assert_eq!(
+                blocks.take(2),
+                Some((ChunkId(0), first)),
+                "across two words"
+            );
+        }
+        assert_eq!(blocks.take(3), Some((ChunkId(0), 124)));
+        assert_eq!(blocks.take(2), Some((ChunkId(0), 127)), "of the last three");
+        assert_eq!(blocks.take(1), Some((ChunkId(0), 129)));
         assert_eq!(blocks.used(), 130);
     }
 
