@@ -1,6 +1,6 @@
 //! When tables are replaced: no room, too empty, too loosely packed, or asked for.
 //!
-//! *No room while a table is less than three quarters full: rebuild it at the same size*, since overflow entries do not come
+//! *No room while a table is less than four fifths full: rebuild it at the same size*, since overflow entries do not come
 //! back to a freed home; *else grow it, or split it*. A split goes no deeper than the directory may cost: hashes that are too
 //! much alike go to the spill tables.
 
@@ -8,6 +8,7 @@ use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{self, TableRef, block_class};
+use crate::base::hash::density;
 use crate::base::sync::{Backoff, Ordering};
 use crate::base::trace;
 use crate::memory::{Refused, Who};
@@ -24,8 +25,10 @@ pub(crate) enum Made {
 }
 
 /// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead.
-const REBUILD_BELOW: usize = 75;
+const REBUILD_BELOW: usize = 80;
 const MERGE_UP_TO: usize = 65;
+/// Fullness to be expected at most of a table that is made in advance.
+const RESERVE_UP_TO: usize = 72;
 /// Fullness below which a table does not grow for keys that a larger or deeper one would not tell apart either: they spill.
 const GROW_ALIKE_FROM: usize = 50;
 /// A directory may cost this part of the tables, and a page.
@@ -209,13 +212,14 @@ impl Index {
         most: usize,
     ) -> Result<Option<u64>, Refused> {
         let half = self.geometry.half;
-        let tables = entries.div_ceil(half.slots() * REBUILD_BELOW / 100);
-        let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
+        let most_in_one = (half.slots() * RESERVE_UP_TO / 100).max(1) as f64;
         let mut hash = from;
         let mut backoff = Backoff::new();
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
-            if depth == 0 || table.depth() >= depth {
+            let depth = table.depth();
+            let expected = entries as f64 * density(hash) / (1u64 << depth) as f64;
+            if expected <= most_in_one || depth >= DEPTH_MAX {
                 match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
                     None => return Ok(None),
@@ -233,7 +237,7 @@ impl Index {
             }
             let plan = Plan {
                 shape: half,
-                depth: table.depth() + 1,
+                depth: depth + 1,
                 tables: 2,
             };
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {

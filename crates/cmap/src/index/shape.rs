@@ -54,12 +54,12 @@ const SHAPES: [Lines; 8] = [
         overflow: 7,
     },
     Lines {
-        primary: 112,
-        overflow: 15,
+        primary: 110,
+        overflow: 17,
     },
     Lines {
-        primary: 168,
-        overflow: 23,
+        primary: 165,
+        overflow: 26,
     },
 ];
 
@@ -101,7 +101,7 @@ impl Shape {
     }
 
     /// The most overflow lines that a table has.
-    pub(super) const OVERFLOW_MAX: usize = 23;
+    pub(super) const OVERFLOW_MAX: usize = 26;
 
     /// The most lines with slots that a table has.
     pub(super) const SLOT_LINES_MAX: usize = 191;

@@ -1,4 +1,5 @@
-//! Hashers with ill will: each maps keys to hashes in a way that a user's own hasher might, and none may do harm.
+//! Hashers with ill will: each maps keys to hashes in a way that a user's own hasher might, and none may do harm. And
+//! [`Even`], for tests of how full tables are.
 
 use super::run::mix;
 use std::{
@@ -71,6 +72,22 @@ impl BuildHasher for SameTop {
     type Hasher = Shaped;
     fn build_hasher(&self) -> Shaped {
         Shaped::new(|hash| (hash >> 30) | (0x2aaa_aaaa << 34))
+    }
+}
+
+/// Hashes that lie evenly in the index, since the map's own unevenness is taken out beforehand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Even;
+
+impl BuildHasher for Even {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        // h + 3/8 · h · (1 - h), solved for h.
+        Shaped::new(|hash| {
+            let part = hash as f64 / u64::MAX as f64;
+            let before = (1.375 - (1.375 * 1.375 - 1.5 * part).sqrt()) / 0.75;
+            (before * u64::MAX as f64) as u64 ^ hash & 0xfff
+        })
     }
 }
 
