@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::job::{Job, Kind};
 use crate::machine::{Machine, available_bytes};
-use crate::pages::Warm;
+use crate::pages::{Warm, allow_huge_pages};
 use crate::results::{Figure, Line, Outcome};
 use crate::store::StoreName;
 use crate::workload::{self, Out, READY};
@@ -18,6 +18,9 @@ const MEMORY_SHARE: f64 = 0.9;
 /// In the child: runs the job and prints its figures, a line each.
 pub fn child(job: &str) -> Result<()> {
     let job: Job = serde_json::from_str(job).context("the job")?;
+    if asks_itself(&job) {
+        allow_huge_pages(true);
+    }
     drop(Warm::new(job.bytes_needed() as usize));
     let mut out = Out::new(job.twins);
     workload::run(&job, &mut out);
@@ -175,18 +178,22 @@ impl Drop for Run {
     }
 }
 
-/// Huge pages for the rivals, or none. mimalloc asks for them unless told not to; glibc's allocator the other way round.
+/// Whether the store asks for huge pages by itself; but a map of a few KiB is weighed without.
+fn asks_itself(job: &Job) -> bool {
+    let asks = matches!(job.store, StoreName::Cmap | StoreName::Bound);
+    asks && (job.kind != Kind::Filled || job.entries > 1024)
+}
+
+/// Huge pages from the allocator, or none. mimalloc asks for them unless told not to; glibc's allocator the other way round.
 ///
-/// The switch of mimalloc forbids them to the whole process, so it is left alone where a store asks for its own; but not
-/// where a map of a few KiB is weighed, which would vanish in a huge page of the allocator's.
+/// What tells mimalloc forbids them to the whole process, until [`child`] allows them to a store that asks by itself.
 fn allocator_settings(job: &Job) -> &'static [(&'static str, &'static str)] {
-    match job.store {
-        StoreName::Cmap | StoreName::Bound if job.kind != Kind::Filled || job.entries > 1024 => &[],
-        _ if job.huge => &[
+    match job.huge {
+        true => &[
             ("MIMALLOC_ALLOW_THP", "1"),
             ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
         ],
-        _ => &[
+        false => &[
             ("MIMALLOC_ALLOW_THP", "0"),
             ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0"),
         ],
