@@ -59,7 +59,7 @@ pub(super) struct Holes {
     wanted: AtomicU64,
 }
 
-type Hole = (Location, usize);
+pub(super) type Hole = (Location, usize);
 
 // Relaxed, both: under the lane's lock.
 fn get(word: &AtomicU64) -> u64 {

@@ -4,18 +4,22 @@
 //! that one from then on. A lane is locked while a header and a key are copied, or its counters changed, never while foreign
 //! code runs. The counters share its line, so that a write touches one shared line of bookkeeping.
 
-use super::holes::Holes;
+use super::holes::{Hole, Holes};
 use super::log::{Keeper, Log};
 use crate::base::sync::{
-    AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer_next, thread_hint,
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer_next, thread_hint,
 };
 use crate::memory::{ChunkId, Location, Pin, Pool, Shared};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
 #[repr(align(64))]
 pub(super) struct Lane {
-    locked: AtomicU32,
+    locked: AtomicBool,
+    /// Which lane of its stream it is.
+    number: u16,
     chunk: AtomicU32,
+    /// See [`Stretch::dead`].
+    dead: AtomicU32,
     cursor: AtomicU64,
     end: AtomicU64,
     /// Entries added less entries removed, noted here.
@@ -26,11 +30,11 @@ pub(super) struct Lane {
     pub(super) owed: AtomicU64,
     /// How often its threads threw dice: see [`Lane::throw`].
     throws: AtomicU32,
-    /// Which lane of its stream it is.
-    number: u32,
     /// See `holes.rs`. None, as long as few die.
     pub(super) holes: Shared<Holes>,
 }
+
+const _: () = assert!(cfg!(cmap_loom) || size_of::<Lane>() == 64);
 
 /// How many bytes the log holds of what.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,10 +104,15 @@ impl Log {
         let entries = i64::from(new != 0) - i64::from(!cfg!(planted_len_never_falls));
         let lane = lock_any(&self.streams[0].lanes);
         let owed = lane.note(entries, new as i64 - old as i64, (new + old) as u64);
-        let not_kept = Self::keep_hole(pool, &lane, (at, old), pin);
-        drop(lane);
         let is_counted = new == 0 || !cfg!(planted_overwrite_not_counted);
-        for (at, bytes) in not_kept.into_iter().flatten().filter(|_| is_counted) {
+        let is_left = |hole: &_| is_counted && !lane.lose(pool, *hole);
+        let [one, other] =
+            Self::keep_hole(pool, &lane, (at, old), pin).map(|hole| hole.filter(is_left));
+        drop(lane);
+        if let Some((at, bytes)) = one {
+            self.unlinked(pool, keeper, at, bytes);
+        }
+        if let Some((at, bytes)) = other {
             self.unlinked(pool, keeper, at, bytes);
         }
         owed
@@ -168,6 +177,8 @@ pub(super) struct Stretch {
     /// Offsets in the pool's range.
     pub(super) cursor: usize,
     pub(super) end: usize,
+    /// Bytes of entries of the chunk that the lane's threads unlinked: they come off its count when the stretch is closed.
+    pub(super) dead: u32,
 }
 
 impl Stretch {
@@ -179,15 +190,16 @@ impl Stretch {
 impl Lane {
     pub(super) fn new(number: usize) -> Self {
         Self {
-            locked: AtomicU32::new(0),
+            locked: AtomicBool::new(false),
+            number: number as u16,
             chunk: AtomicU32::new(0),
+            dead: AtomicU32::new(0),
             cursor: AtomicU64::new(0),
             end: AtomicU64::new(0),
             entries: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             owed: AtomicU64::new(0),
             throws: AtomicU32::new(0),
-            number: number as u32,
             holes: Shared::empty(),
         }
     }
@@ -206,7 +218,7 @@ impl Lane {
         // headers before its cursor.
         let taken = self
             .locked
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
         taken.ok().map(|_| Locked(self))
     }
 
@@ -275,7 +287,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn number(&self) -> usize {
-        self.0.number as usize
+        usize::from(self.0.number)
     }
 
     /// What is left of the lane's stretch; `None` if it has none.
@@ -286,6 +298,7 @@ impl Locked<'_> {
             chunk: ChunkId(chunk),
             cursor: self.0.cursor.load(Ordering::Relaxed) as usize,
             end: self.0.end.load(Ordering::Relaxed) as usize,
+            dead: self.0.dead.load(Ordering::Relaxed),
         })
     }
 
@@ -300,6 +313,20 @@ impl Locked<'_> {
             .cursor
             .store(stretch.cursor as u64, Ordering::Relaxed);
         self.0.end.store(stretch.end as u64, Ordering::Relaxed);
+        self.0.dead.store(stretch.dead, Ordering::Relaxed);
+    }
+
+    /// Notes that an entry was unlinked, if it is in the chunk of the lane's stretch. That holds the chunk anyway, so its count,
+    /// which others lower as well, need not be touched before the stretch is closed.
+    #[inline]
+    pub(super) fn lose(&self, pool: &Pool, (at, bytes): Hole) -> bool {
+        // No extent is in a chunk of that number, and no entry in chunk 0.
+        let is_own = pool.chunk_of(at).0 == self.0.chunk.load(Ordering::Relaxed);
+        if is_own {
+            let dead = self.0.dead.load(Ordering::Relaxed) + bytes as u32;
+            self.0.dead.store(dead, Ordering::Relaxed);
+        }
+        is_own
     }
 
     /// Adds to the counters. Returns what is owed now.
@@ -330,7 +357,7 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `try_lock`.
-        self.0.locked.store(0, Ordering::Release);
+        self.0.locked.store(false, Ordering::Release);
     }
 }
 
@@ -391,6 +418,7 @@ mod tests {
             chunk: ChunkId(3),
             cursor: 40,
             end: 80,
+            dead: 8,
         };
         lane.lock().set(Some(stretch));
         lane.lock().move_cursor(60);

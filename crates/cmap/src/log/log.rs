@@ -1,10 +1,10 @@
 //! The log of one generation: chunks, what is open in them, and what in them may still be reachable.
 //!
 //! **Counted.** A chunk opens with its whole capacity counted as live, and a granule for each stream or lane that holds it,
-//! so that it stays while one may still touch it. From then on its bytes only fall: by an entry's
-//! bytes when it is unlinked or was never published, by the unused rest of a stretch when that is closed, by the unallotted
-//! rest when the chunk is sealed. Whoever brings it to zero hands the chunk over, once. Hence an unpublished append, a
-//! preempted writer or an open lane can hold bytes for a while, and never free them.
+//! so that it stays while one may still touch it. From then on its bytes only fall: by an entry's bytes when it is unlinked
+//! (or, noted by a lane, with that lane's stretch) or was never published, by the unused rest of a stretch when that is closed,
+//! by the unallotted rest when the chunk is sealed. Whoever brings it to zero hands the chunk over, once. Hence an unpublished
+//! append, a preempted writer or an open lane can hold bytes for a while, and never free them.
 //!
 //! Two streams, new entries and survivors of compaction, fill chunks of their own: what survived once is likely to survive
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
@@ -471,6 +471,7 @@ impl Log {
             chunk,
             cursor,
             end: cursor + taken,
+            dead: 0,
         })
     }
 
@@ -531,6 +532,7 @@ impl Log {
                 chunk,
                 cursor: next,
                 end,
+                dead: 0,
             },
         );
     }
@@ -546,7 +548,8 @@ impl Log {
         pool.descriptor(stretch.chunk)
             .open
             .fetch_sub(1, Ordering::Release);
-        self.lower(pool, keeper, stretch.chunk, stretch.room() as u64 + HOLD);
+        let bytes = stretch.room() as u64 + u64::from(stretch.dead) + HOLD;
+        self.lower(pool, keeper, stretch.chunk, bytes);
     }
 
     // --- counting ---
@@ -652,24 +655,25 @@ impl Log {
     /// Bytes that lanes and streams may still deal out.
     pub(crate) fn open_bytes(&self, pool: &Pool) -> usize {
         let mut sum = 0;
-        self.for_each_open(pool, |_, bytes| sum += bytes);
+        self.for_each_open(pool, |_, bytes, _| sum += bytes);
         sum
     }
 
-    /// The same, by chunk: called once for each hold.
-    pub(crate) fn for_each_open(&self, pool: &Pool, mut f: impl FnMut(ChunkId, usize)) {
+    /// The same, by chunk, and what a lane has noted as dead there: called once for each hold.
+    pub(crate) fn for_each_open(&self, pool: &Pool, mut f: impl FnMut(ChunkId, usize, u32)) {
         for stream in &self.streams {
             let open = stream.open.lock();
             if let Some(chunk) = open.chunk {
                 f(
                     chunk,
                     pool.chunk_start(chunk) + pool.config().chunk_bytes - open.next,
+                    0,
                 );
             }
             drop(open);
             for lane in &stream.lanes {
                 if let Some(stretch) = lane.lock().stretch() {
-                    f(stretch.chunk, stretch.room());
+                    f(stretch.chunk, stretch.room(), stretch.dead);
                 }
             }
         }

@@ -205,6 +205,12 @@ impl Log {
             let Some(stretch) = locked.stretch().filter(&which) else {
                 continue;
             };
+            let locked = if cfg!(planted_stretch_taken_late) {
+                drop(locked);
+                lane.lock()
+            } else {
+                locked
+            };
             locked.set(None);
             drop(locked);
             self.close(pool, keeper, stretch);

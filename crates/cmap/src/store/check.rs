@@ -136,8 +136,8 @@ impl<S: BuildHasher> Store<S> {
             ));
         }
         let mut open: HashMap<ChunkId, u64> = HashMap::new();
-        log.for_each_open(&self.pool, |chunk, bytes| {
-            *open.entry(chunk).or_default() += bytes as u64 + HOLD
+        log.for_each_open(&self.pool, |chunk, bytes, dead| {
+            *open.entry(chunk).or_default() += bytes as u64 + u64::from(dead) + HOLD
         });
         for place in 0..log.chunk_count() {
             let Some(chunk) = log.chunk_at(place) else {

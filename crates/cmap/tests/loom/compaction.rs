@@ -48,6 +48,23 @@ fn relocation_against_remove() {
     });
 }
 
+/// What a lane has noted as dead comes off the chunk's count with its stretch, whoever closes that.
+#[test]
+fn unlinked_against_close() {
+    check("unlinked_against_close", || {
+        let map = Map::new();
+        map.put(KEY, 1);
+        let map = Arc::new(map);
+        let writer = map.clone();
+        let writer = spawn(move || assert_eq!(writer.put(KEY, 2), Some(1)));
+        map.seal();
+        join(writer);
+        assert_eq!(map.check().entries, 1);
+        map.seal();
+        assert_eq!(map.check().entries, 1);
+    });
+}
+
 /// A reader that found the entry where it was reads on while it is moved and its chunk waits, and is not freed.
 #[test]
 fn relocation_against_get_across_the_free() {
