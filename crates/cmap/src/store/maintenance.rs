@@ -157,17 +157,19 @@ impl<S> Store<S> {
         }
     }
 
+    /// Small maps look often: a few retired tables are much of them.
     fn limbo_threshold(&self) -> usize {
-        // Small maps look often: a few retired tables are much of them.
         let chunk = self.pool.config().chunk_bytes;
         let pin = self.pin();
-        let generation = self.generation.load(&pin);
-        let mapped = generation.map_or(0, |generation| generation.log.chunk_count() * chunk);
-        if mapped <= 2 * chunk {
-            0
-        } else {
-            (mapped / 16).min(LIMBO_BYTES)
-        }
+        let Some(generation) = self.generation.load(&pin) else {
+            return 0;
+        };
+        let mapped = generation.log.chunk_count() * chunk;
+        let share = match mapped > 2 * chunk {
+            true => mapped / 16,
+            false => generation.index.table_bytes() / 8,
+        };
+        share.min(LIMBO_BYTES)
     }
 
     /// Gives everything back, for the only owner.
