@@ -362,10 +362,13 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
     let bits = unsafe { _mm_set1_epi32(bits as i32) };
     let found: u32;
     // SAFETY: Words-are-words: reads the 64 bytes behind a reference, at their alignment. In assembly, since the language has
-    // no vector load that may race with atomic stores; the processor reads every aligned half word at once.
+    // no vector load that may race with atomic stores; the processor reads every aligned half word at once. The first word is
+    // loaded by itself: who has just locked the bucket has written it, and a wider load would wait until that has left the
+    // processor's store buffer.
     unsafe {
         core::arch::asm!(
-            "movdqa {a}, [{line}]",
+            "movq {a}, [{line}]",
+            "movhps {a}, [{line} + 8]",
             "movdqa {b}, [{line} + 16]",
             "movdqa {c}, [{line} + 32]",
             "movdqa {d}, [{line} + 48]",
