@@ -128,6 +128,12 @@ impl<'p> Home<'p> {
         pool.arena().prefetch_line(self.line);
     }
 
+    /// The same, for one who is about to lock it.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_lock(&self) {
+        table::prefetch_to_write(self.line);
+    }
+
     pub(super) fn table(&self, pool: &'p Pool, pin: &'p Pin) -> Table<'p> {
         Table::of(self.entry, pool, pin)
     }

@@ -455,6 +455,19 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
     found
 }
 
+/// Asks the processor for a line that is written soon: one that is asked for to be read is fetched twice from the cache of
+/// another processor that has written it.
+#[inline(always)]
+pub(super) fn prefetch_to_write(line: &Line) {
+    #[cfg(all(target_arch = "x86_64", not(any(cmap_loom, cmap_shuttle, miri))))]
+    // SAFETY: a hint, which changes nothing; a processor that does not know it does nothing.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) line.as_ptr(), options(readonly, nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(cmap_loom, cmap_shuttle, miri)))))]
+    let _ = line;
+}
+
 /// The right to replace a table.
 pub(super) struct Structural<'p> {
     word: &'p AtomicU64,

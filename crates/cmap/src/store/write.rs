@@ -174,7 +174,7 @@ impl<S: BuildHasher> Store<S> {
         }
         let generation = self.generation.load(&pin)?;
         let home = generation.index.home(&self.pool, &pin, hash)?;
-        home.prefetch(&self.pool);
+        home.prefetch_to_lock();
         self.compact_meanwhile(generation, &pin, home);
         let (appended, at) = generation
             .log
@@ -329,7 +329,7 @@ impl<S: BuildHasher> Store<S> {
         let is_current = || self.generation.is(generation);
         let index = &generation.index;
         let home = index.home_of(&self.pool, pin, hash);
-        home.prefetch(&self.pool);
+        home.prefetch_to_lock();
         self.compact_meanwhile(generation, pin, home);
         let Some(locked) = index.lock(&self.pool, pin, hash, home, is_current) else {
             return Change::Stale;
