@@ -3,13 +3,16 @@
 //! Threads do not share a tail: each prefers a lane of its own, try-locks it, and when it is busy takes the next and prefers
 //! that one from then on. A lane is locked while a header and a key are copied, or its counters changed, never while foreign
 //! code runs. The counters share its line, so that a write touches one shared line of bookkeeping.
+//!
+//! A write that replaces nothing needs no lane once it is published. It counts where no other thread does, and takes no lock
+//! for that: the first threads have counters of their own, by the numbers of their records.
 
 use super::holes::{Hole, Holes};
 use super::log::{Keeper, Log};
 use crate::base::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, Backoff, Ordering, prefer_next, thread_hint,
 };
-use crate::memory::{ChunkId, Location, Pin, Pool, Shared};
+use crate::memory::{ChunkId, Location, Pin, Pool, Shared, domain};
 
 /// One lane. It belongs to the holder of `locked`; others may look at the counters.
 #[repr(align(64))]
@@ -22,17 +25,27 @@ pub(super) struct Lane {
     dead: AtomicU32,
     cursor: AtomicU64,
     end: AtomicU64,
-    /// Entries added less entries removed, noted here.
-    pub(super) entries: AtomicI64,
-    /// Bytes of entries published less bytes of entries unlinked.
-    pub(super) bytes: AtomicI64,
-    /// Bytes written and removed since the last maintenance.
-    pub(super) owed: AtomicU64,
+    /// Of those who hold it.
+    counters: Counters,
     /// How often its threads threw dice: see [`Lane::throw`].
     throws: AtomicU32,
     /// See `holes.rs`. None, as long as few die.
     pub(super) holes: Shared<Holes>,
 }
+
+/// What is noted of entries. One thread at a time changes them: the holder of a lane, or the one whose own they are.
+struct Counters {
+    /// Entries added less entries removed.
+    entries: AtomicI64,
+    /// Bytes of entries published less bytes of entries unlinked.
+    bytes: AtomicI64,
+    /// Bytes written and removed since the last maintenance.
+    owed: AtomicU64,
+}
+
+/// The counters of one thread.
+#[repr(align(64))]
+pub(super) struct Own(Counters);
 
 const _: () = assert!(cfg!(cmap_loom) || size_of::<Lane>() == 64);
 
@@ -87,8 +100,22 @@ impl Log {
     /// Notes that an entry of `bytes` was published. Returns what the lane at hand owes to maintenance.
     #[inline]
     pub(crate) fn note_new(&self, bytes: usize) -> u64 {
-        let lane = lock_any(&self.streams[0].lanes);
-        lane.note(1, bytes as i64, bytes as u64)
+        match self.own_counters() {
+            Some(own) => own.note(1, bytes as i64, bytes as u64),
+            None => lock_any(&self.streams[0].lanes).note(1, bytes as i64, bytes as u64),
+        }
+    }
+
+    /// Those of the thread, if its record's number is among the first: no other thread that lives has it.
+    #[inline(always)]
+    fn own_counters(&self) -> Option<&Counters> {
+        let own = self.own.get(domain().record_number()?)?;
+        Some(&own.0)
+    }
+
+    fn all_counters(&self) -> impl Iterator<Item = &Counters> {
+        let lanes = self.streams[0].lanes.iter().map(|lane| &lane.counters);
+        lanes.chain(self.own.iter().map(|own| &own.0))
     }
 
     /// The same where one of `new` bytes (0 = none) took the place of one of `old` bytes at `at`, which nobody new finds.
@@ -125,34 +152,32 @@ impl Log {
 
     /// Takes over what a lane owes: the thread's own if that is at least a `quantum`, else the one that owes most.
     pub(crate) fn settle(&self, quantum: u64) -> u64 {
+        // Relaxed, both: an estimate.
+        let is_due = |own: &&Counters| own.owed.load(Ordering::Relaxed) >= quantum;
+        if let Some(own) = self.own_counters().filter(is_due) {
+            return own.settle();
+        }
         let lanes = &self.streams[0].lanes;
-        // Relaxed: an estimate.
-        let owed = |lane: &&Lane| lane.owed.load(Ordering::Relaxed);
+        let owed = |lane: &&Lane| lane.counters.owed.load(Ordering::Relaxed);
         let own = &lanes[own_number(lanes)];
         let lane = match owed(&own) >= quantum {
             true => own,
             false => lanes.iter().max_by_key(owed).unwrap_or(own),
         };
         // One that is busy owes somewhat longer.
-        lane.try_lock().map_or(0, |lane| lane.settle())
+        lane.try_lock().map_or(0, |lane| lane.0.counters.settle())
     }
 
     /// Entries: exact when no write overlaps the call.
     pub(crate) fn entries(&self) -> usize {
-        let sum: i64 = self.streams[0]
-            .lanes
-            .iter()
-            .map(|lane| lane.entries.load(Ordering::Relaxed))
-            .sum();
+        let entries = |counters: &Counters| counters.entries.load(Ordering::Relaxed);
+        let sum: i64 = self.all_counters().map(entries).sum();
         usize::try_from(sum).unwrap_or(0)
     }
 
     pub(crate) fn sums(&self, pool: &Pool) -> Sums {
-        let live: i64 = self.streams[0]
-            .lanes
-            .iter()
-            .map(|lane| lane.bytes.load(Ordering::Relaxed))
-            .sum();
+        let bytes = |counters: &Counters| counters.bytes.load(Ordering::Relaxed);
+        let live: i64 = self.all_counters().map(bytes).sum();
         let chunks = self.chunk_count() * pool.config().chunk_bytes;
         Sums {
             entries: self.entries(),
@@ -187,6 +212,42 @@ impl Stretch {
     }
 }
 
+impl Counters {
+    fn new() -> Self {
+        Self {
+            entries: AtomicI64::new(0),
+            bytes: AtomicI64::new(0),
+            owed: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds to them. Returns what is owed now.
+    #[inline]
+    fn note(&self, entries: i64, bytes: i64, owed: u64) -> u64 {
+        // Relaxed, here and below: one thread changes them, after another by way of a lane's lock or a record's.
+        let entries = self.entries.load(Ordering::Relaxed) + entries;
+        self.entries.store(entries, Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed) + bytes;
+        self.bytes.store(bytes, Ordering::Relaxed);
+        let owed = self.owed.load(Ordering::Relaxed) + owed;
+        self.owed.store(owed, Ordering::Relaxed);
+        owed
+    }
+
+    /// Takes what is owed.
+    fn settle(&self) -> u64 {
+        let owed = self.owed.load(Ordering::Relaxed);
+        self.owed.store(0, Ordering::Relaxed);
+        owed
+    }
+}
+
+impl Own {
+    pub(super) fn new(_: usize) -> Self {
+        Self(Counters::new())
+    }
+}
+
 impl Lane {
     pub(super) fn new(number: usize) -> Self {
         Self {
@@ -196,9 +257,7 @@ impl Lane {
             dead: AtomicU32::new(0),
             cursor: AtomicU64::new(0),
             end: AtomicU64::new(0),
-            entries: AtomicI64::new(0),
-            bytes: AtomicI64::new(0),
-            owed: AtomicU64::new(0),
+            counters: Counters::new(),
             throws: AtomicU32::new(0),
             holes: Shared::empty(),
         }
@@ -331,22 +390,8 @@ impl Locked<'_> {
 
     /// Adds to the counters. Returns what is owed now.
     #[inline]
-    pub(super) fn note(&self, entries: i64, bytes: i64, owed: u64) -> u64 {
-        let lane = self.0;
-        let entries = lane.entries.load(Ordering::Relaxed) + entries;
-        lane.entries.store(entries, Ordering::Relaxed);
-        let bytes = lane.bytes.load(Ordering::Relaxed) + bytes;
-        lane.bytes.store(bytes, Ordering::Relaxed);
-        let owed = lane.owed.load(Ordering::Relaxed) + owed;
-        lane.owed.store(owed, Ordering::Relaxed);
-        owed
-    }
-
-    /// Takes what is owed.
-    pub(super) fn settle(&self) -> u64 {
-        let owed = self.0.owed.load(Ordering::Relaxed);
-        self.0.owed.store(0, Ordering::Relaxed);
-        owed
+    fn note(&self, entries: i64, bytes: i64, owed: u64) -> u64 {
+        self.0.counters.note(entries, bytes, owed)
     }
 
     pub(super) fn move_cursor(&self, cursor: usize) {

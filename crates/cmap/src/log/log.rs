@@ -10,7 +10,7 @@
 //! again, and mixing the two costs up to twice the copying. Source: J. Ousterhout, log-structured memory; F2FS.
 
 use super::entry::{self, Entry, Record};
-use super::lane::{Lane, Locked, Stretch, lock_any, try_lock_own};
+use super::lane::{Lane, Locked, Own, Stretch, lock_any, try_lock_own};
 use crate::base::interleave;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering};
 use crate::memory::{
@@ -61,6 +61,8 @@ pub(super) struct Stream {
 /// See the file's head.
 pub(crate) struct Log {
     pub(super) streams: [Stream; 2],
+    /// Counters of the first threads, half as many as there are lanes for new entries.
+    pub(super) own: Box<[Own]>,
     pub(super) chunks: Mutex<Vec<ChunkId>>,
     /// How many there are, for those who need not lock.
     listed: AtomicUsize,
@@ -102,6 +104,7 @@ impl Log {
                     lanes: try_lanes(lanes.div_ceil(2))?,
                 },
             ],
+            own: try_slice(lanes.div_ceil(2), Own::new)?,
             chunks: Mutex::new(Vec::new()),
             listed: AtomicUsize::new(0),
             small_chunks,
@@ -113,10 +116,8 @@ impl Log {
 
     /// Bytes on the heap, but for what lanes keep of holes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.streams
-            .iter()
-            .map(|stream| stream.lanes.len() * size_of::<Lane>())
-            .sum()
+        let lanes = self.streams.iter().map(|stream| stream.lanes.len());
+        lanes.sum::<usize>() * size_of::<Lane>() + self.own.len() * size_of::<Own>()
     }
 
     fn stream(&self, who: Who) -> &Stream {

@@ -29,6 +29,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::alloc::Layout;
 
+use super::tag::{TAG_BITS, TAG_MASK, Tag, word};
 use super::watch::{Held, bury, hold, seen, unhold};
 use crate::base::interleave;
 use crate::base::os;
@@ -36,34 +37,12 @@ use crate::base::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
 };
 
-const TAG_BITS: u32 = 12;
-const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 const NESTED: usize = 4;
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
 // An epoch is a grace attempt that has something new, with a barrier in all threads: a million a second for 142 years.
 const _: () = assert!((1u64 << (64 - TAG_BITS)) / (1_000_000 * 3600 * 24 * 365) >= 100);
-
-/// What a pin protects: one map (by its tag), or everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag(u64);
-
-impl Tag {
-    const ANY: Self = Self(0);
-
-    /// A tag that no other of the last thousands of maps has. Sharing one is safe; it only delays.
-    pub(crate) fn fresh(domain: &Domain) -> Self {
-        // Relaxed: only the value matters.
-        let n = u64::from(domain.tags.fetch_add(1, Ordering::Relaxed));
-        Self(n % TAG_MASK + 1)
-    }
-}
-
-#[inline]
-const fn word(epoch: u64, tag: Tag) -> u64 {
-    epoch << TAG_BITS | tag.0
-}
 
 /// One thread's pins. On two lines of its own, since other threads only look at it.
 #[repr(align(128))]
@@ -73,16 +52,19 @@ struct Record {
     /// How many pins share `deep`. Changed by the owner only.
     deep_count: AtomicU32,
     owned: AtomicBool,
+    /// How many there were before it.
+    number: u32,
     next: AtomicPtr<Record>,
 }
 
 impl Record {
-    fn new() -> Self {
+    fn new(number: u32) -> Self {
         Self {
             pins: core::array::from_fn(|_| AtomicU64::new(0)),
             deep: AtomicU64::new(0),
             deep_count: AtomicU32::new(0),
             owned: AtomicBool::new(true),
+            number,
             next: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -111,9 +93,11 @@ impl Record {
 pub(crate) struct Domain {
     epoch: AtomicU64,
     records: AtomicPtr<Record>,
+    /// How many records were made, or tried.
+    numbers: AtomicU32,
     /// Pins of threads that could get no record: count in the low 20 bits, the oldest one's epoch in the 44 above.
     fallback: AtomicU64,
-    tags: AtomicU32,
+    pub(super) tags: AtomicU32,
     /// How often this process image was forked into a child: a map born under another count belongs to the parent.
     forks: AtomicU32,
 }
@@ -191,6 +175,7 @@ impl Domain {
         Self {
             epoch: AtomicU64::new(1),
             records: AtomicPtr::new(core::ptr::null_mut()),
+            numbers: AtomicU32::new(0),
             fallback: AtomicU64::new(0),
             tags: AtomicU32::new(0),
             forks: AtomicU32::new(0),
@@ -202,6 +187,7 @@ impl Domain {
         Self {
             epoch: AtomicU64::new(1),
             records: AtomicPtr::new(core::ptr::null_mut()),
+            numbers: AtomicU32::new(0),
             fallback: AtomicU64::new(0),
             tags: AtomicU32::new(0),
             forks: AtomicU32::new(0),
@@ -280,11 +266,10 @@ impl Domain {
     }
 
     /// Orders the pin's store before every later load. Its partner is the barrier in [`Domain::stamp`].
-    #[cfg_attr(planted_no_barrier_after_pin, allow(clippy::unused_self))]
     fn barrier_after_pin(&self) {
-        #[cfg(planted_no_barrier_after_pin)]
-        return;
-        #[cfg(not(planted_no_barrier_after_pin))]
+        if cfg!(planted_no_barrier_after_pin) {
+            return;
+        }
         if cfg!(cmap_tsan) {
             // SeqCst, AcqRel in effect: ThreadSanitizer knows no fences; a read-modify-write of the epoch orders as well.
             self.epoch.fetch_add(0, Ordering::SeqCst);
@@ -332,7 +317,9 @@ impl Domain {
     }
 
     fn new_record(&'static self) -> Option<&'static Record> {
-        let record = Box::into_raw(try_box(Record::new()).ok()?);
+        // Relaxed: no two are equal.
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let record = Box::into_raw(try_box(Record::new(number)).ok()?);
         // SAFETY: Records-live: from here on it is never freed (under a model checker: not before the domain is).
         let shared: &'static Record = unsafe { &*record };
         let mut head = self.records.load(Ordering::Relaxed);
@@ -437,6 +424,13 @@ impl Domain {
         oldest
     }
 
+    /// The number of the thread's record, if it has one: below how many threads lived at once, and no other thread's that lives.
+    #[inline(always)]
+    pub(crate) fn record_number(&self) -> Option<usize> {
+        let number = local()?.number as usize;
+        Some(if cfg!(planted_one_number) { 0 } else { number })
+    }
+
     /// How many records there are: at most the peak of threads that lived at once.
     pub(crate) fn record_count(&self) -> usize {
         self.records().count()
@@ -455,14 +449,11 @@ impl Drop for Domain {
     }
 }
 
-#[cfg(not(planted_relaxed_pin))]
 const fn pin_order() -> Ordering {
+    if cfg!(planted_relaxed_pin) {
+        return Ordering::Relaxed;
+    }
     Ordering::Release // pairs with the Acquire in `oldest_pin`
-}
-
-#[cfg(planted_relaxed_pin)]
-const fn pin_order() -> Ordering {
-    Ordering::Relaxed
 }
 
 /// Whether a pin needs no fence.

@@ -121,7 +121,7 @@ fn the_fallback_protects_at_the_last_epochs() {
 
 #[test]
 fn too_many_pins_at_once_are_refused_by_a_panic() {
-    let record = kept(Record::new());
+    let record = kept(Record::new(0));
     record.deep.store(word(7, Tag::ANY), Ordering::Relaxed);
     record.deep_count.store(u32::MAX, Ordering::Relaxed);
     assert!(std::panic::catch_unwind(|| record.pin_deep(8)).is_err());

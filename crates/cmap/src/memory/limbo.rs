@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::epoch::{Domain, Quiesced, Tag};
+use super::epoch::{Domain, Quiesced};
+use super::tag::Tag;
 use crate::base::sync::{AtomicBool, AtomicUsize, Instant, Mutex, Ordering};
 
 /// How many things one grace attempt hands out at most, and after how many bytes it stops as a rule: the caller pays for

@@ -16,16 +16,18 @@ pub(crate) mod limbo;
 mod location;
 mod pool;
 mod request;
+mod tag;
 mod watch;
 
 pub(crate) use chunk::{ChunkState, Line};
 #[cfg(cmap_loom)]
 pub(crate) use epoch::leave;
-pub(crate) use epoch::{Pin, Quiesced, Shared, Tag, Unlinked, domain, try_box};
+pub(crate) use epoch::{Pin, Quiesced, Shared, Unlinked, domain, try_box};
 pub(crate) use hold::{Hold, Holder};
 pub(crate) use limbo::{Limbo, NoHeap, RIPE_BYTES};
 pub(crate) use location::{ChunkId, GRANULE, LOCATION_BITS, Location};
 pub(crate) use pool::Pool;
 pub(crate) use request::{BlockClass, Config, Refused, Side, Who, try_slice};
+pub(crate) use tag::Tag;
 #[cfg(any(cmap_loom, cmap_shuttle))]
 pub(crate) use watch::empty_graveyard;

@@ -148,4 +148,4 @@ fn preallocated_memory_stays_until_it_is_used() {
     assert_eq!(pool.usage().free, 448 << 10);
 }
 
-use super::super::epoch::Tag;
+use super::super::tag::Tag;
