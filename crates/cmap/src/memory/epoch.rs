@@ -29,7 +29,12 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::alloc::Layout;
 
-use super::tag::{TAG_BITS, TAG_MASK, Tag, word};
+#[cfg(cmap_loom)]
+use loom::{lazy_static, thread_local};
+#[cfg(cmap_shuttle)]
+use shuttle::{lazy_static, thread_local};
+
+use super::tag::{EPOCH, TAG_BITS, TAG_MASK, Tag, word};
 use super::watch::{Held, bury, hold, seen, unhold};
 use crate::base::interleave;
 use crate::base::os;
@@ -91,6 +96,7 @@ impl Record {
 
 /// The epoch, the records, and what else the process has once. Under a model checker there is one per execution.
 pub(crate) struct Domain {
+    /// In units of [`EPOCH`].
     epoch: AtomicU64,
     records: AtomicPtr<Record>,
     /// How many records were made, or tried.
@@ -114,24 +120,16 @@ thread_local! {
     static EXIT: Exit = const { Exit };
 }
 
-#[cfg(cmap_loom)]
-loom::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
+#[cfg(any(cmap_loom, cmap_shuttle))]
+lazy_static! {
+    static ref DOMAIN: Domain = Domain::new();
+}
 
-#[cfg(cmap_loom)]
-loom::thread_local! {
+#[cfg(any(cmap_loom, cmap_shuttle))]
+thread_local! {
     static LOCAL: Cell<Option<&'static Record>> = Cell::new(None);
     static UNFENCED: Cell<Option<&'static Record>> = Cell::new(None);
     static EXIT: Exit = Exit;
-}
-
-#[cfg(cmap_shuttle)]
-shuttle::lazy_static! { static ref DOMAIN: Domain = Domain::new(); }
-
-#[cfg(cmap_shuttle)]
-shuttle::thread_local! {
-    static LOCAL: Cell<Option<&'static Record>> = const { Cell::new(None) };
-    static UNFENCED: Cell<Option<&'static Record>> = const { Cell::new(None) };
-    static EXIT: Exit = const { Exit };
 }
 
 /// The process's domain.
@@ -173,7 +171,7 @@ impl Domain {
     #[cfg(not(cmap_loom))]
     const fn new() -> Self {
         Self {
-            epoch: AtomicU64::new(1),
+            epoch: AtomicU64::new(EPOCH),
             records: AtomicPtr::new(core::ptr::null_mut()),
             numbers: AtomicU32::new(0),
             fallback: AtomicU64::new(0),
@@ -185,7 +183,7 @@ impl Domain {
     #[cfg(cmap_loom)]
     fn new() -> Self {
         Self {
-            epoch: AtomicU64::new(1),
+            epoch: AtomicU64::new(EPOCH),
             records: AtomicPtr::new(core::ptr::null_mut()),
             numbers: AtomicU32::new(0),
             fallback: AtomicU64::new(0),
@@ -221,7 +219,7 @@ impl Domain {
     /// Promises to look at what `tag`'s map shows, until the pin is dropped. Never waits and never fails.
     #[inline]
     pub(crate) fn pin(&'static self, tag: Tag) -> Pin {
-        match self.pin_quick(tag) {
+        match self.pin_quick(&tag) {
             Some(pin) => pin,
             None => self.pin_slow(tag),
         }
@@ -229,7 +227,7 @@ impl Domain {
 
     /// As [`Domain::pin`], where that takes but a store; else `None`.
     #[inline(always)]
-    pub(crate) fn pin_quick(&'static self, tag: Tag) -> Option<Pin> {
+    pub(crate) fn pin_quick(&'static self, tag: &Tag) -> Option<Pin> {
         if let Some(record) = UNFENCED.try_with(Cell::get).ok().flatten() {
             let slot = &record.pins[0];
             // Relaxed: our own word.
@@ -244,20 +242,20 @@ impl Domain {
     }
 
     #[inline(always)]
-    fn pin_at(&'static self, slot: &'static AtomicU64, tag: Tag) -> Pin {
+    fn pin_at(&'static self, slot: &'static AtomicU64, tag: &Tag) -> Pin {
         // Acquire: pairs with the AcqRel in `stamp`: who pins above a stamp sees what was unlinked before it.
         let epoch = self.epoch.load(Ordering::Acquire);
         interleave::point();
         // Release: pairs with the Acquire in `oldest_pin`: who reads this word, and not the zero before it, must come after
         // what our former pin in this slot read.
-        slot.store(word(epoch, tag), pin_order());
+        slot.store(word(epoch, *tag), pin_order());
         Pin::of(slot, Holder::Alone)
     }
 
     fn pin_in(&'static self, record: &'static Record, tag: Tag) -> Pin {
         let is_free = |slot: &&AtomicU64| slot.load(Ordering::Relaxed) == 0;
         let pin = match record.pins.iter().find(is_free) {
-            Some(slot) => self.pin_at(slot, tag),
+            Some(slot) => self.pin_at(slot, &tag),
             // Acquire: as in `pin_at`.
             None => record.pin_deep(self.epoch.load(Ordering::Acquire)),
         };
@@ -362,9 +360,7 @@ impl Domain {
             // SeqCst: as above.
             let epoch = if count == 0 {
                 // One too large for its bits is taken for an older one, which protects more.
-                self.epoch
-                    .load(Ordering::SeqCst)
-                    .min(u64::MAX >> COUNT_BITS)
+                (self.epoch.load(Ordering::SeqCst) >> TAG_BITS).min(u64::MAX >> COUNT_BITS)
             } else {
                 old >> COUNT_BITS
             };
@@ -387,14 +383,14 @@ impl Domain {
     #[cfg(not(any(cmap_loom, cmap_shuttle)))]
     pub(crate) fn now(&self) -> u64 {
         // AcqRel: a later `stamp` continues this, and pairs with the Acquire in `pin_in`.
-        self.epoch.fetch_add(0, Ordering::AcqRel)
+        self.epoch.fetch_add(0, Ordering::AcqRel) >> TAG_BITS
     }
 
     /// Ends an epoch: everything unlinked before this call may be freed once [`Domain::oldest_pin`], called afterwards,
     /// is above the returned stamp.
     pub(crate) fn stamp(&self) -> u64 {
         // AcqRel: pairs with the Acquire in `pin_in`.
-        let stamp = self.epoch.fetch_add(1, Ordering::AcqRel);
+        let stamp = self.epoch.fetch_add(EPOCH, Ordering::AcqRel) >> TAG_BITS;
         interleave::point();
         os::heavy_barrier();
         // SeqCst: pairs with the fence or barrier in `barrier_after_pin`.

@@ -108,7 +108,7 @@ fn the_fallback_protects_at_the_last_epochs() {
     let last = u64::MAX >> TAG_BITS;
     let domain = kept(Domain::new());
     for epoch in [(u64::MAX >> COUNT_BITS) - 1, last - 2] {
-        domain.epoch.store(epoch, Ordering::Relaxed);
+        domain.epoch.store(epoch * EPOCH, Ordering::Relaxed);
         for _ in 0..3 {
             let pin = domain.pin_fallback();
             let stamp = domain.stamp();
@@ -122,7 +122,9 @@ fn the_fallback_protects_at_the_last_epochs() {
 #[test]
 fn too_many_pins_at_once_are_refused_by_a_panic() {
     let record = kept(Record::new(0));
-    record.deep.store(word(7, Tag::ANY), Ordering::Relaxed);
+    record
+        .deep
+        .store(word(7 * EPOCH, Tag::ANY), Ordering::Relaxed);
     record.deep_count.store(u32::MAX, Ordering::Relaxed);
     assert!(std::panic::catch_unwind(|| record.pin_deep(8)).is_err());
     assert_eq!(record.deep_count.load(Ordering::Relaxed), u32::MAX);

@@ -22,7 +22,11 @@ impl Tag {
     }
 }
 
+/// An epoch, where a pin word and the domain's epoch have it.
+pub(super) const EPOCH: u64 = 1 << TAG_BITS;
+
+/// So many epochs, in units of [`EPOCH`], and a tag.
 #[inline]
-pub(super) const fn word(epoch: u64, tag: Tag) -> u64 {
-    epoch << TAG_BITS | tag.0
+pub(super) const fn word(epochs: u64, tag: Tag) -> u64 {
+    epochs | tag.0
 }

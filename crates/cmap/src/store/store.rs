@@ -239,7 +239,7 @@ impl<S: BuildHasher> Store<S> {
     /// again from the start.
     #[inline]
     pub(crate) fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        if let Some(pin) = domain().pin_quick(self.tag) {
+        if let Some(pin) = domain().pin_quick(&self.tag) {
             match self.glance(self.hash(key), key, &pin) {
                 Ok(None) => return None,
                 Ok(Some(value)) => return Some(f(value)),
