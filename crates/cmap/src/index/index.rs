@@ -50,7 +50,7 @@ pub(crate) struct Counters {
 pub(crate) enum Glance {
     /// No key has this hash.
     Absent,
-    /// If a key has it, then probably the one here.
+    /// If a key has it, then probably the one here, if this is not nowhere.
     Likely(Location),
     /// The home line has nothing: [`Home::glance_overflow`] may tell.
     Beyond,
@@ -70,6 +70,7 @@ fn may_be_beyond(home: &Line, window: u64) -> bool {
 #[derive(Clone, Copy)]
 pub(crate) struct Home<'p> {
     pub(super) entry: TableRef,
+    hash: u64,
     pub(super) spread: Spread,
     pub(super) line: &'p Line,
 }
@@ -98,14 +99,13 @@ fn among<R>(line: &Line, want: Want, ask: impl Fn(Location) -> Option<R>) -> Opt
 impl<'p> Home<'p> {
     #[inline(always)]
     pub(crate) fn glance(&self) -> Glance {
-        let (line, window) = (self.line, self.spread.window);
-        if let Some(slot) = table::first_match(line, window) {
-            // Acquire: pairs with the Release of the slot's store (Published-last). It may show another entry by now: the
-            // key tells.
-            let word = line[slot].load(Ordering::Acquire);
-            return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
+        let line = self.line;
+        if let Some(slot) = self.entry.first_match(line, self.hash) {
+            // Acquire: pairs with the Release of the slot's store (Published-last). It may show another entry by now, or
+            // none: the key tells.
+            return Glance::Likely(Location::of_slot(line[slot].load(Ordering::Acquire)));
         }
-        if may_be_beyond(line, window) {
+        if may_be_beyond(line, self.spread.window) {
             Glance::Beyond
         } else {
             Glance::Absent
@@ -180,8 +180,7 @@ impl<'p> Home<'p> {
             if matches != 0 {
                 let slot = matches.trailing_zeros() as usize & (SLOTS - 1);
                 // Acquire: as in `glance`.
-                let word = line[slot].load(Ordering::Acquire);
-                return Location::of_word(word).map_or(Glance::Unsure, Glance::Likely);
+                return Glance::Likely(Location::of_slot(line[slot].load(Ordering::Acquire)));
             }
         }
         if spill == 0 {
@@ -277,6 +276,7 @@ impl Index {
         let line = entry.bucket(spread.bucket, pool, pin)?;
         Some(Home {
             entry,
+            hash,
             spread,
             line,
         })
@@ -290,6 +290,7 @@ impl Index {
         let line = entry.bucket(spread.bucket, pool, pin);
         Home {
             entry,
+            hash,
             spread,
             line: line.expect("a table lies in the pool's range"),
         }

@@ -9,7 +9,7 @@
 //! `base + 21` bits of the hash*: tables are split and merged without reading keys, but every eighth doubling. Sizes step by
 //! 1.5 and 1.33 (128 lines, 192 lines, two of 128), which wastes less than doubling; small maps start smaller.
 
-use super::slot::WINDOW_BITS;
+use super::slot::{self, WINDOW_BITS, WINDOW_SHIFT};
 
 /// Bits of the hash that choose a bucket.
 const V_BITS: u32 = 13;
@@ -71,13 +71,15 @@ const _: () = {
     while shape < SHAPES.len() {
         let lines = &SHAPES[shape];
         // Homes fit an overflow slot; a bucket and its window determine `v`.
-        assert!(lines.primary <= 256);
+        assert!(lines.primary < 256);
         assert!(lines.overflow as usize <= Shape::OVERFLOW_MAX);
         assert!((lines.primary + lines.overflow) as usize <= Shape::SLOT_LINES_MAX);
         let fine = fine_bits(lines.primary as u32);
         let values = (1u32 << V_BITS).div_ceil(lines.primary as u32);
         assert!(values <= 1 << (V_BITS - fine));
         assert!(PERIOD - 1 + V_BITS <= fine + WINDOW_BITS);
+        // See `Shape::of_primary`.
+        assert!(lines.primary.ilog2() as usize == shape);
         shape += 1;
     }
 };
@@ -92,6 +94,12 @@ impl Shape {
     #[inline]
     fn lines_of(self) -> Lines {
         SHAPES[usize::from(self.0 & 7)]
+    }
+
+    /// The shape with so many lines with buckets of their own.
+    #[inline]
+    pub(super) fn of_primary(primary: u8) -> Self {
+        Self((primary | 1).ilog2() as u8)
     }
 
     /// Lines with buckets of their own.
@@ -134,6 +142,11 @@ impl Shape {
         depth / PERIOD * PERIOD + fine_bits(self.primary() as u32)
     }
 
+    /// How far a hash is rotated to the left so that its window lies where a primary slot has it.
+    pub(super) fn turn(self, depth: u32) -> u32 {
+        (self.base(depth) + WINDOW_SHIFT + WINDOW_BITS) % 64
+    }
+
     /// Bits of a hash that one must know to place its entry here.
     pub(super) fn bits_needed(self, depth: u32) -> u32 {
         (self.base(depth) + WINDOW_BITS).max(depth + V_BITS)
@@ -147,7 +160,11 @@ impl Shape {
     /// Where a hash belongs.
     #[cfg(test)]
     pub(super) fn spread(self, depth: u32, hash: u64) -> Spread {
-        Spread::of(hash, depth, self.base(depth), self.primary())
+        let v = (hash << depth) >> (64 - V_BITS);
+        Spread {
+            bucket: (v as usize * self.primary()) >> V_BITS,
+            window: (hash << self.base(depth)) >> (64 - WINDOW_BITS),
+        }
     }
 
     /// What gives back the first [`Shape::bits_known`] bits of the hashes of a bucket's entries, from their windows, in a table
@@ -254,11 +271,11 @@ impl Geometry {
 
 impl Spread {
     #[inline(always)]
-    pub(super) fn of(hash: u64, depth: u32, base: u32, primary: usize) -> Self {
+    pub(super) fn of(hash: u64, depth: u32, turn: u32, primary: usize) -> Self {
         let v = (hash << depth) >> (64 - V_BITS);
         Self {
             bucket: (v as usize * primary) >> V_BITS,
-            window: (hash << base) >> (64 - WINDOW_BITS),
+            window: slot::window_of(hash.rotate_left(turn)),
         }
     }
 }

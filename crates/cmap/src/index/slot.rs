@@ -25,7 +25,7 @@ pub(super) const TAKEN: u64 = AUX;
 
 pub(super) const WINDOW_BITS: u32 = 21;
 pub(super) const WINDOW_SHIFT: u32 = 41;
-const WINDOW_MASK: u64 = ((1 << WINDOW_BITS) - 1) << WINDOW_SHIFT;
+pub(super) const WINDOW_MASK: u64 = ((1 << WINDOW_BITS) - 1) << WINDOW_SHIFT;
 /// Window bits that an overflow slot keeps.
 pub(super) const SHORT_BITS: u32 = 15;
 const HOME_SHIFT: u32 = 56;
@@ -49,6 +49,15 @@ impl Want {
         Self {
             mask: WINDOW_MASK,
             bits: window << WINDOW_SHIFT,
+        }
+    }
+
+    /// As [`Want::primary`], of a window that is where a slot has it, among other bits.
+    #[inline(always)]
+    pub(super) fn turned(hash: u64) -> Self {
+        Self {
+            mask: WINDOW_MASK,
+            bits: hash & WINDOW_MASK,
         }
     }
 

@@ -22,22 +22,25 @@ use crate::memory::{BlockClass, Line, Location, Pin, Pool};
 /// A directory's entry: where a table is, how deep, and of which shape.
 ///
 /// ```text
-/// 63          24 23     16 15      14     13   8 7       6 5     0
-/// | location    | primary | - | shape's | base  | shape's | depth |
-/// |             |         |   | bit 2   |       | bits 01 |       |
+/// 63                          22 21  16 15     8 7  6       5     0
+/// | offset of the first bucket  | turn | primary | - | AVX512 | depth |
 /// ```
-/// `primary` and `base` follow from the others; they stand here so that a reader needs nothing else to find its bucket, and
-/// where a shift or none gets at them. All zeros: ask the directory below.
+/// `turn` follows from the others; it stands here so that a reader needs nothing else to find its bucket, and where a shift or
+/// none gets at each. The offset counts bytes of the pool's range. All zeros: ask the directory below.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableRef(u64);
 
 impl TableRef {
-    const LOCATION_SHIFT: u32 = 24;
+    const OFFSET_SHIFT: u32 = 22;
+    /// The processor has AVX-512. Here, so that a reader need not ask elsewhere.
+    const AVX512: u64 = 1 << 6;
 
     pub(super) fn new(at: Location, depth: u32, shape: Shape) -> Self {
-        let shape_bits = u64::from(shape.0 & 3) << 6 | u64::from(shape.0 >> 2) << 14;
-        let derived = u64::from(shape.base(depth)) << 8 | (shape.primary() as u64) << 16;
-        Self(at.bits() << Self::LOCATION_SHIFT | derived | shape_bits | u64::from(depth))
+        let first = at.offset() as u64 + size_of::<Line>() as u64;
+        debug_assert!(first % size_of::<Line>() as u64 == 0 && first >> 42 == 0);
+        let spread = u64::from(shape.turn(depth)) << 16 | (shape.primary() as u64) << 8;
+        let compare = if has_avx512() { Self::AVX512 } else { 0 };
+        Self(first << Self::OFFSET_SHIFT | spread | compare | u64::from(depth))
     }
 
     /// The entry that says: ask the directory below.
@@ -60,7 +63,12 @@ impl TableRef {
 
     #[inline]
     pub(super) fn at(self) -> Location {
-        Location::of_table(self.0 >> Self::LOCATION_SHIFT)
+        Location::at(self.first_bucket() - size_of::<Line>())
+    }
+
+    #[inline(always)]
+    fn first_bucket(self) -> usize {
+        (self.0 >> Self::OFFSET_SHIFT) as usize
     }
 
     #[inline]
@@ -70,14 +78,39 @@ impl TableRef {
 
     #[inline]
     pub(super) fn shape(self) -> Shape {
-        Shape((self.0 >> 6 & 3 | self.0 >> 12 & 4) as u8)
+        Shape::of_primary(self.primary())
+    }
+
+    #[inline(always)]
+    fn primary(self) -> u8 {
+        (self.0 >> 8) as u8
     }
 
     /// Where a hash belongs. The same as the shape's, without looking anything up.
     #[inline(always)]
     pub(super) fn spread(self, hash: u64) -> Spread {
-        let (base, primary) = ((self.0 >> 8) as u32 & 63, usize::from((self.0 >> 16) as u8));
-        Spread::of(hash, self.depth(), base, primary)
+        Spread::of(hash, self.depth(), self.turn(), self.primary().into())
+    }
+
+    #[inline(always)]
+    fn turn(self) -> u32 {
+        (self.0 >> 16) as u32 & 63
+    }
+
+    /// The first slot of the home line of `hash` that looks like it.
+    #[inline(always)]
+    pub(super) fn first_match(self, home: &Line, hash: u64) -> Option<usize> {
+        let turned = hash.rotate_left(self.turn());
+        #[cfg(all(
+            target_arch = "x86_64",
+            not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
+        ))]
+        if self.0 & Self::AVX512 != 0 {
+            let found = matching_avx512(home, turned);
+            return (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1));
+        }
+        let found = matching(home, Want::turned(turned));
+        (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1))
     }
 
     /// The bucket's line; `None` where there is none, which a reader that goes on finds out.
@@ -89,7 +122,7 @@ impl TableRef {
         pin: &'p Pin,
     ) -> Option<&'p Line> {
         pool.arena()
-            .line(self.at().offset() + (1 + number) * size_of::<Line>(), pin)
+            .line(self.first_bucket() + number * size_of::<Line>(), pin)
     }
 
     /// Its table's bytes, and the block that they came in.
@@ -353,14 +386,14 @@ pub(super) fn is_divisible(home: &Line, window: u64) -> bool {
     target_arch = "x86_64",
     not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
 ))]
-pub(super) fn matching(line: &Line, want: Want) -> u32 {
+pub(super) fn matching(line: &Line, want: Want) -> u64 {
     use core::arch::x86_64::_mm_set1_epi32;
     let (mask, bits) = want.upper_halves();
     // SAFETY: SSE2 is part of x86_64; no memory is touched.
     let mask = unsafe { _mm_set1_epi32(mask as i32) };
     // SAFETY: as above.
     let bits = unsafe { _mm_set1_epi32(bits as i32) };
-    let found: u32;
+    let found: u64;
     // SAFETY: Words-are-words: reads the 64 bytes behind a reference, at their alignment. In assembly, since the language has
     // no vector load that may race with atomic stores; the processor reads every aligned half word at once. The first word is
     // loaded by itself: who has just locked the bucket has written it, and a wider load would wait until that has left the
@@ -395,30 +428,41 @@ pub(super) fn matching(line: &Line, want: Want) -> u32 {
     found & 0xFF
 }
 
+/// Whether [`matching_avx512`] may be used.
+fn has_avx512() -> bool {
+    #[cfg(all(
+        target_arch = "x86_64",
+        not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
+    ))]
+    return crate::base::os::has_avx512();
+    #[cfg(not(all(
+        target_arch = "x86_64",
+        not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
+    )))]
+    false
+}
+
 /// As [`matching`], of a home line, where the processor has AVX-512: a third of the instructions.
 #[inline(always)]
 #[cfg(all(
     target_arch = "x86_64",
     not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
 ))]
-fn matching_avx512(home: &Line, window: u64) -> u32 {
-    let found: u32;
-    // SAFETY: Words-are-words: as in `matching`. The flags are shifted out to the left, location and aux to the right.
-    // Registers above the first sixteen leave nothing to clean up; `has_avx512` was asked.
+fn matching_avx512(home: &Line, turned: u64) -> u64 {
+    let found: u64;
+    // SAFETY: Words-are-words: as in `matching`. Each slot is compared in its window alone: a bit is set where nothing of it
+    // differs. Registers above the first sixteen leave nothing to clean up; `has_avx512` was asked when the table was made.
     unsafe {
         core::arch::asm!(
-            "vpsllq zmm16, [{home}], {left}",
-            "vpbroadcastq zmm17, {window}",
-            "vpsrlq zmm16, zmm16, {right}",
-            "vpcmpeqq k1, zmm16, zmm17",
+            "vpbroadcastq zmm16, {turned}",
+            "vpxorq zmm16, zmm16, [{home}]",
+            "vptestnmq k1, zmm16, qword ptr [{mask}]{{1to8}}",
             "kmovw {found:e}, k1",
             home = in(reg) home.as_ptr(),
-            window = in(reg) window,
-            left = const 64 - slot::WINDOW_BITS - slot::WINDOW_SHIFT,
-            right = const 64 - slot::WINDOW_BITS,
+            turned = in(reg) turned,
+            mask = in(reg) &slot::WINDOW_MASK,
             found = out(reg) found,
             out("zmm16") _,
-            out("zmm17") _,
             out("k1") _,
             options(readonly, nostack, preserves_flags),
         );
@@ -426,31 +470,16 @@ fn matching_avx512(home: &Line, window: u64) -> u32 {
     found
 }
 
-/// The first slot of a home line that looks like `window`.
-#[inline(always)]
-pub(super) fn first_match(home: &Line, window: u64) -> Option<usize> {
-    #[cfg(all(
-        target_arch = "x86_64",
-        not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
-    ))]
-    if crate::base::os::has_avx512() {
-        let found = matching_avx512(home, window);
-        return (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1));
-    }
-    let found = matching(home, Want::primary(window));
-    (found != 0).then(|| found.trailing_zeros() as usize & (SLOTS - 1))
-}
-
 #[inline]
 #[cfg(not(all(
     target_arch = "x86_64",
     not(any(cmap_loom, cmap_shuttle, cmap_tsan, cmap_asan, miri))
 )))]
-pub(super) fn matching(line: &Line, want: Want) -> u32 {
+pub(super) fn matching(line: &Line, want: Want) -> u64 {
     let mut found = 0;
     for (n, slot) in line.iter().enumerate() {
         // Relaxed: whoever follows a match reads it again.
-        found |= u32::from(want.matches(slot.load(Ordering::Relaxed))) << n;
+        found |= u64::from(want.matches(slot.load(Ordering::Relaxed))) << n;
     }
     found
 }
@@ -500,6 +529,8 @@ mod tests {
     #[test]
     fn matching_finds_what_looks_alike_and_nothing_else() {
         crate::base::os::detect_processor();
+        let entry = TableRef::new(Location::at(64), 0, Shape(0));
+        assert_eq!(entry.spread(5 << 43).window, 5, "the first 21 bits");
         let mut rng = 1u64;
         for _ in 0..20_000 {
             rng = rng
@@ -524,7 +555,7 @@ mod tests {
                 assert_eq!(matching(&line.0, want), expected);
                 if want == Want::primary(rng >> 43) {
                     let first = (expected != 0).then(|| expected.trailing_zeros() as usize);
-                    assert_eq!(first_match(&line.0, rng >> 43), first);
+                    assert_eq!(entry.first_match(&line.0, rng), first);
                 }
             }
         }

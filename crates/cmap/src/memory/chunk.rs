@@ -201,7 +201,8 @@ mod real {
             Some(unsafe { self.range.base().as_ptr().add(offset) })
         }
 
-        /// As [`Arena::bytes`], for at most [`SHORT_BYTES_MAX`]; `None` outside the range. For a way that must stay short.
+        /// As [`Arena::bytes`], for at most [`SHORT_BYTES_MAX`]; `None` outside the range and nowhere. For a way that must stay
+        /// short: one comparison for both, by which the range's end would pass, where nothing is ever committed.
         #[inline(always)]
         pub(crate) fn short<'p>(
             &'p self,
@@ -209,7 +210,9 @@ mod real {
             len: usize,
             _pin: &'p Pin,
         ) -> Option<&'p [u8]> {
-            let from = self.at_short(at.offset())?;
+            let from = self.at_short(at.offset().wrapping_sub(GRANULE))?;
+            // SAFETY: Within-range: at most the range's end, which is in the reservation.
+            let from = unsafe { from.add(GRANULE) };
             let len = len.min(SHORT_BYTES_MAX);
             // SAFETY: Within-range (in `at_short`), Written-once, Pinned-stays.
             Some(unsafe { core::slice::from_raw_parts(from, len) })
@@ -539,7 +542,7 @@ mod model {
             pin: &'p Pin,
         ) -> Option<&'p [u8]> {
             assert!(len <= super::SHORT_BYTES_MAX);
-            Some(self.bytes(at, len, pin))
+            (at.offset() != 0).then(|| self.bytes(at, len, pin))
         }
 
         pub(crate) fn bytes<'p>(&'p self, at: Location, len: usize, _pin: &'p Pin) -> &'p [u8] {

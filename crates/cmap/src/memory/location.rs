@@ -11,7 +11,8 @@ pub(crate) const GRANULE: usize = 4;
 /// Bits of a location. Frozen.
 pub(crate) const LOCATION_BITS: u32 = 40;
 
-/// Where an entry, a table or an extent starts. Never `0`: the range's first chunk is not dealt out.
+/// Where an entry, a table or an extent starts. Not `0` (but see [`Location::of_slot`]): the range's first chunk is not dealt
+/// out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Location(u64);
 
@@ -34,11 +35,10 @@ impl Location {
         (granules != 0).then_some(Self(granules))
     }
 
-    /// The location of a table, as its directory entry holds it.
-    #[inline]
-    pub(crate) fn of_table(granules: u64) -> Self {
-        debug_assert!(granules != 0 && granules <= Self::MASK);
-        Self(granules)
+    /// The same, which may be nowhere: for [`Arena::short`](super::chunk::Arena::short), which finds nothing there.
+    #[inline(always)]
+    pub(crate) fn of_slot(word: u64) -> Self {
+        Self(word & Self::MASK)
     }
 
     /// The location as a slot holds it.

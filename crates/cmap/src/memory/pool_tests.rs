@@ -1,5 +1,7 @@
 //! Tests of the pool: dealing out, taking back, limits, faults.
 
+use super::super::location::{GRANULE, LOCATION_BITS};
+use super::super::tag::Tag;
 use super::*;
 
 fn pool(max_bytes: Option<usize>) -> Pool {
@@ -148,4 +150,15 @@ fn preallocated_memory_stays_until_it_is_used() {
     assert_eq!(pool.usage().free, 448 << 10);
 }
 
-use super::super::tag::Tag;
+#[test]
+fn nowhere_and_what_is_outside_the_range_show_nothing() {
+    let (pool, pin) = (pool(None), domain().pin(Tag::fresh(domain())));
+    let short = |word| pool.arena().short(Location::of_slot(word), GRANULE, &pin);
+    assert_eq!(short(1 << LOCATION_BITS), None);
+    assert_eq!(short((64 << 20) / GRANULE as u64 + 1), None);
+    let chunk = pool
+        .take_chunk(Side::Small, Who::Writer, ChunkState::Open)
+        .expect("chunk");
+    let at = pool.chunk_start(chunk) / GRANULE;
+    assert_eq!(short(at as u64), Some(&[0; GRANULE][..]));
+}
