@@ -265,7 +265,7 @@ impl<S: BuildHasher> CMap<S> {
     /// let map = cmap::CMap::new();
     /// let value = map.get_with(b"k", |value| value); // a lifetime error, which has no code
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.store.get_with(key, f)
     }

@@ -236,8 +236,8 @@ impl<S: BuildHasher> Store<S> {
     /// Shows the value of a key to `f`.
     ///
     /// The way that most reads take keeps everything in registers, so it hands nothing on: what it cannot answer is done
-    /// again from the start.
-    #[inline]
+    /// again from the start. Always inlined: a call, and the registers saved for it, were a tenth of the instructions.
+    #[inline(always)]
     pub(crate) fn get_with<R>(&self, key: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if let Some(pin) = domain().pin_quick(&self.tag) {
             match self.glance(self.hash(key), key, &pin) {
