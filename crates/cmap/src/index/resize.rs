@@ -8,7 +8,7 @@ use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{self, TableRef, block_class};
-use crate::base::hash::density;
+use crate::base::hash::part_below;
 use crate::base::sync::{Backoff, Ordering};
 use crate::base::trace;
 use crate::memory::{Refused, Who};
@@ -218,7 +218,9 @@ impl Index {
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
             let depth = table.depth();
-            let expected = entries as f64 * density(hash) / (1u64 << depth) as f64;
+            let last = hash | u64::MAX.checked_shr(depth).unwrap_or(0);
+            let first = hash & !u64::MAX.checked_shr(depth).unwrap_or(0);
+            let expected = entries as f64 * (part_below(last) - part_below(first));
             if expected <= most_in_one || depth >= DEPTH_MAX {
                 match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
