@@ -210,7 +210,7 @@ impl Index {
     pub(crate) fn new(geometry: Geometry, pool: &Pool, who: Who) -> Result<Self, Refused> {
         let shape = geometry.first;
         let class = super::table::block_class(pool, shape);
-        let at = pool.take_block(class, shape.lines(), who)?;
+        let at = pool.take_block(class, shape.lines(), true, who)?;
         let entry = TableRef::new(at, 0, shape);
         let root = Directory::new(entry).map_err(|none| {
             // Nobody has seen it.

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     pub(super) depth: u32,
     pub(super) tables: usize,
+    /// So that chunks of tables empty: in the lowest place that there is.
+    pub(super) packs: bool,
 }
 
 /// Why a plan was not carried out.
@@ -399,7 +401,7 @@ impl Index {
             context.keeper.promise()?;
             let at = context
                 .pool
-                .take_block(class, plan.shape.lines(), who)
+                .take_block(class, plan.shape.lines(), !plan.packs, who)
                 .inspect_err(|_| context.keeper.unpromise())?;
             fresh.tables.push(TableRef::new(at, plan.depth, plan.shape));
         }

@@ -54,6 +54,7 @@ impl Index {
             shape,
             depth,
             tables: 1,
+            packs: false,
         };
         let fullness = table.count() * 100 / shape.slots();
         let is_worn = fullness < REBUILD_BELOW && !cfg!(planted_no_same_size_rebuild);
@@ -72,6 +73,7 @@ impl Index {
                 shape: self.geometry.half,
                 depth: depth + 1,
                 tables: 2,
+                packs: false,
             })
         } else {
             None
@@ -123,7 +125,7 @@ impl Index {
         let class = block_class(context.pool, shape);
         let at = context
             .pool
-            .take_block(class, shape.lines(), who)
+            .take_block(class, shape.lines(), true, who)
             .inspect_err(|_| context.keeper.unpromise())?;
         let lock = self.directory_lock.lock();
         self.spill.push(context.pool, context.pin, at, shape);
@@ -176,6 +178,7 @@ impl Index {
                     shape,
                     depth: depth - 1,
                     tables: 1,
+                    packs: true,
                 };
                 return self.replace_checked(context, &[table, sibling], hash, plan);
             }
@@ -197,6 +200,7 @@ impl Index {
                     shape,
                     depth,
                     tables: 1,
+                    packs: true,
                 },
             ),
             None => Ok(false),
@@ -241,6 +245,7 @@ impl Index {
                 shape: half,
                 depth: depth + 1,
                 tables: 2,
+                packs: false,
             };
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {
                 Ok(()) => {
@@ -273,6 +278,7 @@ impl Index {
             shape: table.shape(),
             depth: table.depth(),
             tables: 1,
+            packs: true,
         };
         self.replace_checked(context, &[table], hash, plan)
     }

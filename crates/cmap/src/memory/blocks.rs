@@ -69,11 +69,11 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Takes a block of `count` units: its chunk, and its first unit in it.
-    pub(crate) fn take(&mut self, count: usize) -> Option<(ChunkId, usize)> {
-        [true, false]
-            .into_iter()
-            .find_map(|tidily| self.take_so(count, tidily))
+    /// Takes a block of `count` units: its chunk, and its first unit in it. From the lowest chunk, that others may empty; but
+    /// before that, if `tidily`, from the lowest where it leaves no single unit.
+    pub(crate) fn take(&mut self, count: usize, tidily: bool) -> Option<(ChunkId, usize)> {
+        let found = tidily.then(|| self.take_so(count, true)).flatten();
+        found.or_else(|| self.take_so(count, false))
     }
 
     fn take_so(&mut self, count: usize, tidily: bool) -> Option<(ChunkId, usize)> {
@@ -195,11 +195,13 @@ mod tests {
     #[test]
     fn the_lowest_chunk_fills_first_and_an_empty_one_leaves() {
         let mut blocks = with(2, 70);
-        let taken: Vec<_> = (0..71).map(|_| blocks.take(1).expect("room")).collect();
+        let taken: Vec<_> = (0..71)
+            .map(|_| blocks.take(1, true).expect("room"))
+            .collect();
         assert_eq!(taken[69], (ChunkId(0), 69));
         assert_eq!(taken[70], (ChunkId(1), 0));
         assert!(!blocks.give(0, 5, 1));
-        assert_eq!(blocks.take(1), Some((ChunkId(0), 5)));
+        assert_eq!(blocks.take(1, true), Some((ChunkId(0), 5)));
         assert!(!blocks.is_sparse(1));
         assert!(!blocks.give(0, 7, 1));
         assert!(blocks.is_sparse(1));
@@ -210,13 +212,19 @@ mod tests {
     #[test]
     fn sizes_share_chunks_and_holes_grow_together() {
         let mut blocks = with(1, 130);
-        let twos: Vec<_> = (0..65).map(|_| blocks.take(2).expect("room").1).collect();
-        assert_eq!(blocks.take(3), None);
+        let twos: Vec<_> = (0..65)
+            .map(|_| blocks.take(2, true).expect("room").1)
+            .collect();
+        assert_eq!(blocks.take(3, true), None);
         blocks.give(0, twos[31], 2);
-        assert_eq!(blocks.take(3), None, "two in a row are not three");
+        assert_eq!(blocks.take(3, true), None, "two in a row are not three");
         blocks.give(0, twos[32], 2);
-        assert_eq!(blocks.take(3), Some((ChunkId(0), 62)), "across two words");
-        assert_eq!(blocks.take(1), Some((ChunkId(0), 65)));
+        assert_eq!(
+            blocks.take(3, true),
+            Some((ChunkId(0), 62)),
+            "across two words"
+        );
+        assert_eq!(blocks.take(1, true), Some((ChunkId(0), 65)));
         assert_eq!(blocks.used(), 130);
     }
 
@@ -224,25 +232,35 @@ mod tests {
     fn no_single_unit_is_left_if_that_can_be_helped() {
         let mut blocks = with(1, 130);
         for _ in 0..20 {
-            let _ = blocks.take(3);
+            let _ = blocks.take(3, true);
         }
         blocks.give(0, 30, 3);
         assert_eq!(
-            blocks.take(2),
+            blocks.take(2, true),
             Some((ChunkId(0), 60)),
             "not where three were"
         );
-        assert_eq!(blocks.take(3), Some((ChunkId(0), 30)));
+        assert_eq!(
+            blocks.take(2, false),
+            Some((ChunkId(0), 30)),
+            "to pack them"
+        );
+        blocks.give(0, 30, 2);
+        assert_eq!(blocks.take(3, true), Some((ChunkId(0), 30)));
         for first in (62..124).step_by(2) {
             assert_eq!(
-                blocks.take(2),
+                blocks.take(2, true),
                 Some((ChunkId(0), first)),
                 "across two words"
             );
         }
-        assert_eq!(blocks.take(3), Some((ChunkId(0), 124)));
-        assert_eq!(blocks.take(2), Some((ChunkId(0), 127)), "of the last three");
-        assert_eq!(blocks.take(1), Some((ChunkId(0), 129)));
+        assert_eq!(blocks.take(3, true), Some((ChunkId(0), 124)));
+        assert_eq!(
+            blocks.take(2, true),
+            Some((ChunkId(0), 127)),
+            "of the last three"
+        );
+        assert_eq!(blocks.take(1, true), Some((ChunkId(0), 129)));
         assert_eq!(blocks.used(), 130);
     }
 
@@ -250,8 +268,8 @@ mod tests {
     #[should_panic(expected = "given back once")]
     fn a_block_cannot_be_given_back_twice() {
         let mut blocks = with(1, 8);
-        let _ = blocks.take(1);
-        let _ = blocks.take(1);
+        let _ = blocks.take(1, true);
+        let _ = blocks.take(1, true);
         let _ = blocks.give(0, 0, 1);
         let _ = blocks.give(0, 0, 1);
     }

@@ -460,17 +460,18 @@ impl Pool {
         self.config.block_bytes[class as usize] / self.unit_bytes()
     }
 
-    /// A block whose first `lines` lines are zero.
+    /// A block whose first `lines` lines are zero; taken `tidily` by who makes more of them, not by who makes fewer.
     pub(crate) fn take_block(
         &self,
         class: BlockClass,
         lines: usize,
+        tidily: bool,
         who: Who,
     ) -> Result<Location, Refused> {
         let mut state = self.state.lock();
         self.request(lines * size_of::<Line>())?;
         let count = self.units(class);
-        let (id, first) = match state.blocks.take(count) {
+        let (id, first) = match state.blocks.take(count, tidily) {
             Some(block) => block,
             None => {
                 let total = self.config.chunk_bytes / self.unit_bytes();
@@ -487,7 +488,7 @@ impl Pool {
                     .store(ChunkState::Blocks as u32, Ordering::Relaxed);
                 let place = state.blocks.add(id, total, free);
                 descriptor.place.store(place as u32, Ordering::Relaxed);
-                state.blocks.take(count).ok_or(Refused::System {
+                state.blocks.take(count, tidily).ok_or(Refused::System {
                     bytes: lines * size_of::<Line>(),
                 })?
             }

@@ -83,13 +83,13 @@ fn blocks_are_zeroed_and_their_chunk_returns() {
     let pool = pool(None);
     let pin = domain().pin(Tag::fresh(domain()));
     let at = pool
-        .take_block(BlockClass::First, 2, Who::Writer)
+        .take_block(BlockClass::First, 2, true, Who::Writer)
         .expect("block");
     pool.lines(at, 2, &pin)[1][3].store(9, Ordering::Relaxed);
     pool.give_block(at, BlockClass::First, &Quiesced::assert());
     assert_eq!(pool.chunks_in_use(), 0);
     let again = pool
-        .take_block(BlockClass::First, 2, Who::Writer)
+        .take_block(BlockClass::First, 2, true, Who::Writer)
         .expect("block");
     assert!(
         pool.lines(again, 2, &pin)
