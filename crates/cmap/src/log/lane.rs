@@ -97,7 +97,7 @@ impl Log {
         Throw(self.own_lane().throw())
     }
 
-    /// Notes that an entry of `bytes` was published. Returns what the lane at hand owes to maintenance.
+    /// Notes that an entry of `bytes` was published. Returns what is owed to maintenance where it is noted.
     #[inline]
     pub(crate) fn note_new(&self, bytes: usize) -> u64 {
         match self.own_counters() {
@@ -147,10 +147,14 @@ impl Log {
 
     /// Puts back what [`Log::settle`] took.
     pub(crate) fn owe(&self, bytes: u64) {
-        lock_any(&self.streams[0].lanes).note(0, 0, bytes);
+        match self.own_counters() {
+            Some(own) => own.note(0, 0, bytes),
+            None => lock_any(&self.streams[0].lanes).note(0, 0, bytes),
+        };
     }
 
-    /// Takes over what a lane owes: the thread's own if that is at least a `quantum`, else the one that owes most.
+    /// Takes over what is owed: in the thread's own counters, or its own lane, if that is at least a `quantum`; else in the lane
+    /// that owes most.
     pub(crate) fn settle(&self, quantum: u64) -> u64 {
         // Relaxed, both: an estimate.
         let is_due = |own: &&Counters| own.owed.load(Ordering::Relaxed) >= quantum;

@@ -61,7 +61,7 @@ pub(super) struct Stream {
 /// See the file's head.
 pub(crate) struct Log {
     pub(super) streams: [Stream; 2],
-    /// Counters of the first threads, half as many as there are lanes for new entries.
+    /// Counters of the first threads: two a core, or half as many as there are lanes.
     pub(super) own: Box<[Own]>,
     pub(super) chunks: Mutex<Vec<ChunkId>>,
     /// How many there are, for those who need not lock.

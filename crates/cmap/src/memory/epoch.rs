@@ -96,10 +96,10 @@ impl Record {
 
 /// The epoch, the records, and what else the process has once. Under a model checker there is one per execution.
 pub(crate) struct Domain {
-    /// In units of [`EPOCH`].
+    /// A multiple of [`EPOCH`].
     epoch: AtomicU64,
     records: AtomicPtr<Record>,
-    /// How many records were made, or tried.
+    /// How many records were made.
     numbers: AtomicU32,
     /// Pins of threads that could get no record: count in the low 20 bits, the oldest one's epoch in the 44 above.
     fallback: AtomicU64,
@@ -305,19 +305,29 @@ impl Domain {
     }
 
     fn free_record(&'static self) -> Option<&'static Record> {
-        self.records().find(|record| {
+        loop {
+            // Relaxed: a hint. The lowest number, since the first ones have counters of their own in each map.
+            let free = |record: &&Record| !record.owned.load(Ordering::Relaxed);
+            let record = self
+                .records()
+                .filter(free)
+                .min_by_key(|record| record.number)?;
             // Acquire: pairs with the Release in `Exit::drop`: the former owner's last words come first.
-            record
-                .owned
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-        })
+            let taken =
+                record
+                    .owned
+                    .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            if taken.is_ok() {
+                return Some(record);
+            }
+        }
     }
 
     fn new_record(&'static self) -> Option<&'static Record> {
+        let mut record = try_box(Record::new(0)).ok()?;
         // Relaxed: no two are equal.
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let record = Box::into_raw(try_box(Record::new(number)).ok()?);
+        record.number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let record = Box::into_raw(record);
         // SAFETY: Records-live: from here on it is never freed (under a model checker: not before the domain is).
         let shared: &'static Record = unsafe { &*record };
         let mut head = self.records.load(Ordering::Relaxed);

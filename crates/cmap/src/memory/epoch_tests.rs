@@ -80,6 +80,20 @@ fn records_are_reused_by_later_threads() {
 }
 
 #[test]
+fn the_lowest_number_is_taken_again_first() {
+    let domain = kept(Domain::new());
+    let records: Vec<_> = (0..4).filter_map(|_| domain.new_record()).collect();
+    let numbers = |of: &[&Record]| of.iter().map(|record| record.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&records), [0, 1, 2, 3]);
+    assert!(domain.free_record().is_none());
+    for record in &records[1..] {
+        record.owned.store(false, Ordering::Relaxed);
+    }
+    let again: Vec<_> = (0..3).filter_map(|_| domain.free_record()).collect();
+    assert_eq!(numbers(&again), [1, 2, 3]);
+}
+
+#[test]
 fn a_leaked_pin_outlives_its_thread() {
     let mine = tag();
     std::thread::spawn(move || core::mem::forget(domain().pin(mine)))

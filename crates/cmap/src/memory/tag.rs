@@ -22,10 +22,10 @@ impl Tag {
     }
 }
 
-/// An epoch, where a pin word and the domain's epoch have it.
+/// One epoch, as a pin word and the domain's epoch count them.
 pub(super) const EPOCH: u64 = 1 << TAG_BITS;
 
-/// So many epochs, in units of [`EPOCH`], and a tag.
+/// A pin's word: a multiple of [`EPOCH`], and a tag.
 #[inline]
 pub(super) const fn word(epochs: u64, tag: Tag) -> u64 {
     epochs | tag.0
