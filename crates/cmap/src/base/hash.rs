@@ -111,6 +111,12 @@ pub(crate) fn part_below(hash: u64) -> f64 {
     (hash as f64 / u64::MAX as f64).powi(2)
 }
 
+/// The hash that has this part of all hashes below it.
+#[cfg(feature = "rayon")]
+pub(crate) fn with_part_below(part: f64) -> u64 {
+    (part.sqrt() * u64::MAX as f64) as u64
+}
+
 /// A schedule is played again in another process, where hashes must be the same.
 #[cfg(cmap_shuttle)]
 use foldhash::quality::FixedState as Keyed;
