@@ -157,7 +157,7 @@ impl<S> Store<S> {
         }
     }
 
-    /// Small maps look often: a few retired tables are much of them.
+    /// At most an eighth of a small map's tables waits: a few are much of them.
     fn limbo_threshold(&self) -> usize {
         let chunk = self.pool.config().chunk_bytes;
         let pin = self.pin();

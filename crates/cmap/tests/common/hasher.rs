@@ -89,7 +89,7 @@ impl BuildHasher for Even {
 /// The lower half is less than the upper one, so the map does not exchange them.
 fn even(hash: u64) -> u64 {
     let high = hash >> 32;
-    high << 32 | (hash & 0xffff_ffff) * high >> 32
+    high << 32 | ((hash & 0xffff_ffff) * high) >> 32
 }
 
 /// Answers differently each time that it is asked.
