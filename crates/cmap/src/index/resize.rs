@@ -8,7 +8,6 @@ use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{self, TableRef, block_class};
-use crate::base::hash::part_below;
 use crate::base::sync::{Backoff, Ordering};
 use crate::base::trace;
 use crate::memory::{Refused, Who};
@@ -28,7 +27,7 @@ pub(crate) enum Made {
 const REBUILD_BELOW: usize = 80;
 const MERGE_UP_TO: usize = 65;
 /// Fullness to be expected at most of a table that is made in advance.
-const RESERVE_UP_TO: usize = 72;
+const RESERVE_UP_TO: usize = 75;
 /// Fullness below which a table does not grow for keys that a larger or deeper one would not tell apart either: they spill.
 const GROW_ALIKE_FROM: usize = 50;
 /// A directory may cost this part of the tables, and a page.
@@ -216,16 +215,13 @@ impl Index {
         most: usize,
     ) -> Result<Option<u64>, Refused> {
         let half = self.geometry.half;
-        let most_in_one = (half.slots() * RESERVE_UP_TO / 100).max(1) as f64;
+        let tables = entries.div_ceil(half.slots() * RESERVE_UP_TO / 100);
+        let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
         let mut hash = from;
         let mut backoff = Backoff::new();
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
-            let depth = table.depth();
-            let last = hash | u64::MAX.checked_shr(depth).unwrap_or(0);
-            let first = hash & !u64::MAX.checked_shr(depth).unwrap_or(0);
-            let expected = entries as f64 * (part_below(last) - part_below(first));
-            if expected <= most_in_one || depth >= DEPTH_MAX {
+            if depth == 0 || table.depth() >= depth {
                 match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
                     None => return Ok(None),
@@ -243,7 +239,7 @@ impl Index {
             }
             let plan = Plan {
                 shape: half,
-                depth: depth + 1,
+                depth: table.depth() + 1,
                 tables: 2,
                 packs: false,
             };
