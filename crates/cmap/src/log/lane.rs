@@ -97,15 +97,6 @@ impl Log {
         Throw(self.own_lane().throw())
     }
 
-    /// Notes that an entry of `bytes` was published. Returns what is owed to maintenance where it is noted.
-    #[inline]
-    pub(crate) fn note_new(&self, bytes: usize) -> u64 {
-        match self.own_counters() {
-            Some(own) => own.note(1, bytes as i64, bytes as u64),
-            None => lock_any(&self.streams[0].lanes).note(1, bytes as i64, bytes as u64),
-        }
-    }
-
     /// Those of the thread, if its record's number is among the first: no other thread that lives has it.
     #[inline(always)]
     fn own_counters(&self) -> Option<&Counters> {
@@ -116,6 +107,21 @@ impl Log {
     fn all_counters(&self) -> impl Iterator<Item = &Counters> {
         let lanes = self.streams[0].lanes.iter().map(|lane| &lane.counters);
         lanes.chain(self.own.iter().map(|own| &own.0))
+    }
+
+    /// Adds to the thread's own counters, or else to those of the lane at hand. Returns what is owed there.
+    #[inline(always)]
+    fn note(&self, entries: i64, bytes: i64, owed: u64) -> u64 {
+        match self.own_counters() {
+            Some(own) => own.note(entries, bytes, owed),
+            None => lock_any(&self.streams[0].lanes).note(entries, bytes, owed),
+        }
+    }
+
+    /// Notes that an entry of `bytes` was published. Returns what is owed to maintenance where it is noted.
+    #[inline]
+    pub(crate) fn note_new(&self, bytes: usize) -> u64 {
+        self.note(1, bytes as i64, bytes as u64)
     }
 
     /// The same where one of `new` bytes (0 = none) took the place of one of `old` bytes at `at`, which nobody new finds.
@@ -147,10 +153,7 @@ impl Log {
 
     /// Puts back what [`Log::settle`] took.
     pub(crate) fn owe(&self, bytes: u64) {
-        match self.own_counters() {
-            Some(own) => own.note(0, 0, bytes),
-            None => lock_any(&self.streams[0].lanes).note(0, 0, bytes),
-        };
+        self.note(0, 0, bytes);
     }
 
     /// Takes over what is owed: in the thread's own counters, or its own lane, if that is at least a `quantum`; else in the lane

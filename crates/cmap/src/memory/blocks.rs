@@ -27,10 +27,7 @@ impl BlockChunk {
         for (number, &word) in self.free.iter().enumerate() {
             let next = self.free.get(number + 1).copied().unwrap_or(0);
             // Bit n says whether unit n + `ahead` is free.
-            let ahead = |ahead: usize| match ahead {
-                0 => word,
-                _ => word >> ahead | next << (64 - ahead),
-            };
+            let ahead = |ahead: usize| word >> ahead | next << (64 - ahead);
             let mut starts = (1..count).fold(word, |starts, n| starts & ahead(n));
             if tidily && count > 1 {
                 starts &= !(word << 1 | before >> 63);
