@@ -273,7 +273,7 @@ impl Store for Bound {
         BoundSession(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let found = self.find(key, self.hasher.hash_one(key))?;
         Some(read(Self::parts(found.entry).1))

@@ -32,7 +32,7 @@ impl Store for Cmap {
         CmapSession(self.0.pin())
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.get_with(key, read)
     }

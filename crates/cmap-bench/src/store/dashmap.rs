@@ -18,7 +18,7 @@ impl Store for Dashmap {
         Unpinned(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.get(key).map(|value| read(&value))
     }

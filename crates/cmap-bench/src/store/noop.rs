@@ -26,7 +26,7 @@ impl Store for Noop {
         Unpinned(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         black_box(self.hasher.hash_one(key));
         Some(read(black_box(&self.value)))

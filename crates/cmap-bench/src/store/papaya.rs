@@ -23,7 +23,7 @@ impl Store for Papaya {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.get(key, &self.0.guard()).map(|value| read(value))
     }

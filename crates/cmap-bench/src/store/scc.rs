@@ -21,7 +21,7 @@ impl Store for Scc {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.read_sync(key, |_, value| read(value))
     }

@@ -39,7 +39,7 @@ impl Store for SegCache {
         Unpinned(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let item = self.0.get(key)?;
         match item.value() {

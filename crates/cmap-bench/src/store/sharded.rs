@@ -48,7 +48,7 @@ impl Store for Sharded {
         Unpinned(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let (hash, shard) = self.locate(key);
         let shard = shard.read();
