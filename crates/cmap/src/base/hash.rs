@@ -95,7 +95,26 @@ impl Hasher for KeyHasher {
 pub(crate) fn of_key<S: BuildHasher>(state: &S, key: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();
     hasher.write(key);
-    hasher.finish()
+    staggered(hasher.finish())
+}
+
+/// The greater of a hash and its halves exchanged: so hashes lie the denser the greater they are. Tables grow one after another
+/// then, not all at once, and together they are as full at one size of the map as at another. The idea is that of spiral
+/// storage: G. N. N. Martin, 1979. The simplest uneven density is chosen, since every call pays for it.
+#[inline(always)]
+fn staggered(hash: u64) -> u64 {
+    hash.max(hash.rotate_left(32))
+}
+
+/// The part of all hashes that lie below `hash`.
+pub(crate) fn part_below(hash: u64) -> f64 {
+    (hash as f64 / u64::MAX as f64).powi(2)
+}
+
+/// The hash that has this part of all hashes below it.
+#[cfg(feature = "rayon")]
+pub(crate) fn with_part_below(part: f64) -> u64 {
+    (part.sqrt() * u64::MAX as f64) as u64
 }
 
 /// A schedule is played again in another process, where hashes must be the same.
@@ -129,6 +148,23 @@ mod tests {
             of_key(&RandomState::with_seed(3), b"key"),
             of_key(&RandomState::with_seed(4), b"key")
         );
+    }
+
+    #[test]
+    fn hashes_lie_as_densely_as_is_said() {
+        const COUNT: u64 = 1 << 18;
+        let state = RandomState::with_seed(1);
+        let mut hashes: Vec<_> = (0..COUNT)
+            .map(|n| of_key(&state, &n.to_le_bytes()))
+            .collect();
+        hashes.sort_unstable();
+        for (below, &hash) in hashes.iter().enumerate() {
+            let part = below as f64 / COUNT as f64;
+            assert!(
+                (part_below(hash) - part).abs() < 0.005,
+                "{part} below {hash:#x}"
+            );
+        }
     }
 
     #[test]

@@ -32,11 +32,48 @@ const ROUNDS: usize = 3;
 /// What tables become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) shape: Shape,
+    /// Of the lower table and the upper one; of a single table, both.
+    pub(super) shapes: [Shape; 2],
     pub(super) depth: u32,
     pub(super) tables: usize,
+    /// Whether entries may go to the spill tables where the new ones have no room for them.
+    pub(super) displaces: bool,
     /// So that chunks of tables empty: in the lowest place that there is.
     pub(super) packs: bool,
+}
+
+impl Plan {
+    pub(super) fn of_one(shape: Shape, depth: u32) -> Self {
+        Self {
+            shapes: [shape; 2],
+            depth,
+            tables: 1,
+            displaces: false,
+            packs: false,
+        }
+    }
+
+    pub(super) fn of_two(shapes: [Shape; 2], depth: u32) -> Self {
+        Self {
+            shapes,
+            tables: 2,
+            ..Self::of_one(shapes[0], depth)
+        }
+    }
+
+    pub(super) fn displacing(self) -> Self {
+        Self {
+            displaces: true,
+            ..self
+        }
+    }
+
+    pub(super) fn packing(self) -> Self {
+        Self {
+            packs: true,
+            ..self
+        }
+    }
 }
 
 /// Why a plan was not carried out.
@@ -303,9 +340,8 @@ impl Index {
         // Relaxed: the freeze comes after every spill from these buckets.
         let is_exact = spilled.is_some() && self.counters.spills.load(Ordering::Relaxed) == spills;
         let spilled = spilled.unwrap_or_default();
-        let is_larger = sources.len() == 1 && plan.shape > sources[0].shape();
-        let grows = is_larger || plan.tables > sources.len();
-        let mut displaced = Displaced::new(self, context, if grows { DISPLACED_MAX } else { 0 });
+        let most = if plan.displaces { DISPLACED_MAX } else { 0 };
+        let mut displaced = Displaced::new(self, context, most);
         for ((source, copy), side) in sources.iter().zip(&copies).zip(0..) {
             let source_prefix = side_hash(hash, source.depth(), side);
             for bucket in 0..known_buckets(source, plan) {
@@ -396,14 +432,14 @@ impl Index {
             .map_err(|_| Refused::System {
                 bytes: plan.tables * 8,
             })?;
-        let class = block_class(context.pool, plan.shape);
-        for _ in 0..plan.tables {
+        for &shape in &plan.shapes[..plan.tables] {
+            let class = block_class(context.pool, shape);
             context.keeper.promise()?;
             let at = context
                 .pool
-                .take_block(class, plan.shape.lines(), !plan.packs, who)
+                .take_block(class, shape.lines(), !plan.packs, who)
                 .inspect_err(|_| context.keeper.unpromise())?;
-            fresh.tables.push(TableRef::new(at, plan.depth, plan.shape));
+            fresh.tables.push(TableRef::new(at, plan.depth, shape));
         }
         Ok(fresh)
     }
@@ -583,8 +619,9 @@ impl<'p> Targets<'p> {
 
 /// How many buckets of `source`, all or none, have slots that give back enough of a hash to place its entry by `plan`.
 fn known_buckets(source: &Table<'_>, plan: Plan) -> usize {
-    let is_known = cfg!(planted_keys_not_read_again)
-        || source.shape().bits_known(source.depth()) >= plan.shape.bits_needed(plan.depth);
+    let known = source.shape().bits_known(source.depth());
+    let is_enough = |shape: Shape| known >= shape.bits_needed(plan.depth);
+    let is_known = cfg!(planted_keys_not_read_again) || plan.shapes.into_iter().all(is_enough);
     if is_known {
         source.shape().primary()
     } else {

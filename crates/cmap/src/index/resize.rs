@@ -8,6 +8,7 @@ use super::index::{Context, Index, IndexKeeper};
 use super::rebuild::{NotDone, Plan};
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{self, TableRef, block_class};
+use crate::base::hash::part_below;
 use crate::base::sync::{Backoff, Ordering};
 use crate::base::trace;
 use crate::memory::{Refused, Who};
@@ -27,7 +28,7 @@ pub(crate) enum Made {
 const REBUILD_BELOW: usize = 80;
 const MERGE_UP_TO: usize = 65;
 /// Fullness to be expected at most of a table that is made in advance.
-const RESERVE_UP_TO: usize = 75;
+const RESERVE_UP_TO: usize = 72;
 /// Fullness below which a table does not grow for keys that a larger or deeper one would not tell apart either: they spill.
 const GROW_ALIKE_FROM: usize = 50;
 /// A directory may cost this part of the tables, and a page.
@@ -49,36 +50,30 @@ impl Index {
             return Ok(Made::Busy);
         }
         let (shape, depth) = (table.shape(), table.depth());
-        let same = Plan {
-            shape,
-            depth,
-            tables: 1,
-            packs: false,
-        };
+        let same = Plan::of_one(shape, depth);
         let fullness = table.count() * 100 / shape.slots();
         let is_worn = fullness < REBUILD_BELOW && !cfg!(planted_no_same_size_rebuild);
         let spread = table.spread(hash);
         let is_divisible = table::is_divisible(table.bucket(spread.bucket), spread.window);
-        let mut plans = [is_worn.then_some(same), None];
-        plans[1] = if !is_divisible && fullness < GROW_ALIKE_FROM {
-            None
-        } else if shape < self.geometry.top {
-            Some(Plan {
-                shape: Shape(shape.0 + 1),
-                ..same
-            })
+        let (half, top) = (self.geometry.half, self.geometry.top);
+        let worn = is_worn.then_some(same);
+        let plans = if !is_divisible && fullness < GROW_ALIKE_FROM {
+            [worn, None, None, None]
+        } else if shape < top {
+            let grown = Plan::of_one(Shape(shape.0 + 1), depth).displacing();
+            [worn, None, None, Some(grown)]
         } else if depth < DEPTH_MAX && self.may_deepen(context, hash, depth) {
-            Some(Plan {
-                shape: self.geometry.half,
-                depth: depth + 1,
-                tables: 2,
-                packs: false,
-            })
+            let halves = Plan::of_two([half; 2], depth + 1);
+            // Hashes may lie so unevenly that only the larger shape has room for one half's part.
+            let is_upper = (hash << depth) >> 63 != 0;
+            let uneven = if is_upper { [half, top] } else { [top, half] };
+            let uneven = (half != top).then_some(Plan::of_two(uneven, depth + 1));
+            [worn, Some(halves), uneven, Some(halves.displacing())]
         } else {
-            None
+            [worn, None, None, None]
         };
         // Where none of them has room for this hash, but larger or deeper tables would: one step towards them.
-        let deeper = plans[1].filter(|_| is_divisible);
+        let deeper = plans[3].filter(|_| is_divisible);
         let steps = plans.into_iter().flatten().map(|plan| (plan, Some(hash)));
         for (plan, room_for) in steps.chain(deeper.map(|plan| (plan, None))) {
             match self.replace(context, &[table], hash, plan, room_for, Who::Writer) {
@@ -173,12 +168,7 @@ impl Index {
                 .into_iter()
                 .find(|&shape| fits(both, shape));
             if let Some(shape) = shape {
-                let plan = Plan {
-                    shape,
-                    depth: depth - 1,
-                    tables: 1,
-                    packs: true,
-                };
+                let plan = Plan::of_one(shape, depth - 1).packing();
                 return self.replace_checked(context, &[table, sibling], hash, plan);
             }
         }
@@ -191,17 +181,10 @@ impl Index {
             .map(Shape)
             .find(|&smaller| fits(count, smaller));
         match smaller {
-            Some(shape) => self.replace_checked(
-                context,
-                &[table],
-                hash,
-                Plan {
-                    shape,
-                    depth,
-                    tables: 1,
-                    packs: true,
-                },
-            ),
+            Some(shape) => {
+                let plan = Plan::of_one(shape, depth).packing();
+                self.replace_checked(context, &[table], hash, plan)
+            }
             None => Ok(false),
         }
     }
@@ -215,13 +198,16 @@ impl Index {
         most: usize,
     ) -> Result<Option<u64>, Refused> {
         let half = self.geometry.half;
-        let tables = entries.div_ceil(half.slots() * RESERVE_UP_TO / 100);
-        let depth = tables.next_power_of_two().trailing_zeros().min(DEPTH_MAX);
+        let most_in_one = (half.slots() * RESERVE_UP_TO / 100).max(1) as f64;
         let mut hash = from;
         let mut backoff = Backoff::new();
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
-            if depth == 0 || table.depth() >= depth {
+            let depth = table.depth();
+            let last = hash | u64::MAX.checked_shr(depth).unwrap_or(0);
+            let first = hash & !u64::MAX.checked_shr(depth).unwrap_or(0);
+            let expected = entries as f64 * (part_below(last) - part_below(first));
+            if expected <= most_in_one || depth >= DEPTH_MAX {
                 match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
                     None => return Ok(None),
@@ -237,12 +223,7 @@ impl Index {
             if self.root(context.pin).find(hash, context.pin) != table.entry {
                 continue;
             }
-            let plan = Plan {
-                shape: half,
-                depth: table.depth() + 1,
-                tables: 2,
-                packs: false,
-            };
+            let plan = Plan::of_two([half; 2], depth + 1).displacing();
             match self.replace(context, &[table], hash, plan, None, Who::Writer) {
                 Ok(()) => {
                     structural.keep();
@@ -270,12 +251,7 @@ impl Index {
         if !context.pool.is_sparse(table.entry.at()) {
             return Ok(false);
         }
-        let plan = Plan {
-            shape: table.shape(),
-            depth: table.depth(),
-            tables: 1,
-            packs: true,
-        };
+        let plan = Plan::of_one(table.shape(), table.depth()).packing();
         self.replace_checked(context, &[table], hash, plan)
     }
 }

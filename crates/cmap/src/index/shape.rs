@@ -54,12 +54,12 @@ const SHAPES: [Lines; 8] = [
         overflow: 7,
     },
     Lines {
-        primary: 110,
-        overflow: 17,
+        primary: 108,
+        overflow: 19,
     },
     Lines {
-        primary: 165,
-        overflow: 26,
+        primary: 162,
+        overflow: 29,
     },
 ];
 
@@ -109,7 +109,7 @@ impl Shape {
     }
 
     /// The most overflow lines that a table has.
-    pub(super) const OVERFLOW_MAX: usize = 26;
+    pub(super) const OVERFLOW_MAX: usize = 29;
 
     /// The most lines with slots that a table has.
     pub(super) const SLOT_LINES_MAX: usize = 191;

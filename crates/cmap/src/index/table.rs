@@ -538,7 +538,7 @@ mod tests {
                 .wrapping_add(0x1405_7B7E_F767_814F);
             let wants = [
                 Want::primary(rng >> 43),
-                Want::overflow((rng >> 8) as usize % 165, rng >> 43),
+                Want::overflow((rng >> 8) as usize % 162, rng >> 43),
                 Want::spill(rng >> 20),
             ];
             for want in wants {

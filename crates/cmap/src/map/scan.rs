@@ -1,5 +1,7 @@
 //! Walking through a map.
 
+#[cfg(feature = "rayon")]
+use crate::base::hash;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::hash::BuildHasher;
@@ -214,15 +216,14 @@ impl<S: BuildHasher> CMap<S> {
         /// A part is worth a task if it has so many entries.
         const ENTRIES: usize = 4096;
         const PARTS_MAX: usize = 4096;
-        let parts = (self.len() / ENTRIES)
-            .clamp(1, PARTS_MAX)
-            .next_power_of_two();
-        // Parts are hashes of equal top bits.
-        let bits = parts.trailing_zeros();
-        (0..parts as u64).into_par_iter().for_each(|part| {
-            let first = part.checked_shl(64 - bits).unwrap_or(0);
-            let last = first | u64::MAX >> bits;
-            let mut next = Some(first);
+        let parts = (self.len() / ENTRIES).clamp(1, PARTS_MAX);
+        let edge = |part: usize| hash::with_part_below(part as f64 / parts as f64);
+        (0..parts).into_par_iter().for_each(|part| {
+            let last = match part + 1 < parts {
+                true => edge(part + 1) - 1,
+                false => u64::MAX,
+            };
+            let mut next = Some(edge(part));
             while let Some(from) = next {
                 let show = &mut |seen: &Seen<'_, S>| {
                     let (key, value) = seen.pair();

@@ -1,4 +1,5 @@
-//! Hashers with ill will: each maps keys to hashes in a way that a user's own hasher might, and none may do harm.
+//! Hashers with ill will: each maps keys to hashes in a way that a user's own hasher might, and none may do harm. And
+//! [`Even`], for tests of how full tables are.
 
 use super::run::mix;
 use std::{
@@ -63,15 +64,32 @@ impl BuildHasher for EightBits {
     }
 }
 
-/// All hashes share their top 30 bits: no directory can tell the keys apart.
+/// All hashes share their top 30 bits: no directory can tell the keys apart. They are ones, so that the map leaves them there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SameTop;
 
 impl BuildHasher for SameTop {
     type Hasher = Shaped;
     fn build_hasher(&self) -> Shaped {
-        Shaped::new(|hash| (hash >> 30) | (0x2aaa_aaaa << 34))
+        Shaped::new(|hash| (hash >> 30) | (0x3fff_ffff << 34))
     }
+}
+
+/// Hashes that lie evenly in the index, as the map's own do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Even;
+
+impl BuildHasher for Even {
+    type Hasher = Shaped;
+    fn build_hasher(&self) -> Shaped {
+        Shaped::new(even)
+    }
+}
+
+/// The lower half is less than the upper one, so the map does not exchange them.
+fn even(hash: u64) -> u64 {
+    let high = hash >> 32;
+    high << 32 | ((hash & 0xffff_ffff) * high) >> 32
 }
 
 /// Answers differently each time that it is asked.
@@ -166,7 +184,7 @@ impl BuildHasher for Mixed {
 impl BuildHasher for MixedTop {
     type Hasher = MixedHasher;
     fn build_hasher(&self) -> MixedHasher {
-        MixedHasher::new(|hash| (hash >> 30) | (Mixed::EQUAL >> 34 << 34))
+        MixedHasher::new(|hash| (hash >> 30) | (0x3fff_ffff << 34))
     }
 }
 
@@ -190,7 +208,7 @@ pub struct SameBottom;
 impl BuildHasher for SameBottom {
     type Hasher = Shaped;
     fn build_hasher(&self) -> Shaped {
-        Shaped::new(|hash| hash << 16 | 0x5555)
+        Shaped::new(|hash| (even(hash) & !0xffff) | 0x5555)
     }
 }
 

@@ -10,7 +10,7 @@ mod run;
 mod stamp;
 
 pub use hasher::{
-    EightBits, Fickle, Meddling, Mixed, MixedTop, OneHash, Panicking, SameBottom, SameTop,
+    EightBits, Even, Fickle, Meddling, Mixed, MixedTop, OneHash, Panicking, SameBottom, SameTop,
 };
 pub use process::{alone, alone_until_it_aborts, alone_until_it_exits, resident};
 pub use run::{eventually, mix, panic_quietly, scaled, seed, spread, within};

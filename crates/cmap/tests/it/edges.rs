@@ -1,9 +1,11 @@
 //! The edges: odd keys and values, values that come from the map itself, small maps, pools, and what the types promise.
 
-use crate::common::{alone, assert_sound, eventually, key_bytes, resident, scaled, settle, within};
+use crate::common::{
+    Even, alone, assert_sound, eventually, key_bytes, resident, scaled, settle, within,
+};
 use cmap::{
     Budget, Builder, CMap, Changed, ChunkPool, Error, Inserted, Maintenance, Pinned, PoolConfig,
-    RandomState, internal,
+    internal,
 };
 use std::{collections::HashSet, sync::Barrier, thread, time::Duration};
 
@@ -431,10 +433,9 @@ fn preallocate_and_trim() {
 /// Whoever replaces every entry again and again finds the tables as they were: overflow lines do not wear them out.
 #[test]
 fn churn_does_not_grow_the_tables() {
-    // A fill of two thirds: enough to overflow, and to grow if that were not put right.
+    // A fill of two thirds in all tables: enough to overflow, and to grow if that were not put right.
     const COUNT: u64 = 66_000;
-    let hasher = RandomState::with_seed(1);
-    let map = CMap::builder().hasher(hasher).build().expect("a map");
+    let map = CMap::builder().hasher(Even).build().expect("a map");
     let mut there: Vec<u64> = (0..COUNT).collect();
     for n in 0..COUNT {
         assert_eq!(map.insert(&key_bytes(n), b"v"), Ok(Inserted::New));
@@ -452,6 +453,22 @@ fn churn_does_not_grow_the_tables() {
         "the index grew from {filled} to {churned} bytes"
     );
     assert_sound(&map);
+}
+
+/// Tables grow one after another, so no size of a map is a bad one for its index.
+#[test]
+fn the_index_costs_the_same_at_every_size() {
+    let map = CMap::new();
+    for n in 0..400_000u64 {
+        map.insert(&key_bytes(n), b"v").expect("memory");
+        if n >= 100_000 && n % 10_000 == 0 {
+            let bytes = map.memory().index as f64 / n as f64;
+            assert!(
+                (10.4..12.2).contains(&bytes),
+                "{bytes} bytes an entry at {n}"
+            );
+        }
+    }
 }
 
 /// Where all entries have one size, new ones take the space of dead ones: next to nothing is moved, and little is dead.
