@@ -24,9 +24,11 @@ pub(crate) enum Made {
     Spill,
 }
 
-/// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead.
+/// Fullness, in percent, below which a table without room is rebuilt at its size, and to which merging may lead: by the way, and
+/// where memory is asked for.
 const REBUILD_BELOW: usize = 80;
 const MERGE_UP_TO: usize = 65;
+const SHRINK_UP_TO: usize = 75;
 /// Fullness to be expected at most of a table that is made in advance.
 const RESERVE_UP_TO: usize = 72;
 /// Fullness below which a table does not grow for keys that a larger or deeper one would not tell apart either: they spill.
@@ -156,7 +158,8 @@ impl Index {
             return Ok(false);
         }
         let (shape, depth) = (table.shape(), table.depth());
-        let fits = |count: usize, shape: Shape| count * 100 <= shape.slots() * MERGE_UP_TO;
+        let up_to = if thorough { SHRINK_UP_TO } else { MERGE_UP_TO };
+        let fits = |count: usize, shape: Shape| count * 100 <= shape.slots() * up_to;
         let count = table.count();
         let sibling = (depth > 0)
             .then(|| self.resolve(hash ^ 1 << (64 - depth), context.pool, context.pin))

@@ -74,7 +74,8 @@ impl<S: BuildHasher> Store<S> {
         if let Some(generation) = self.generation.load(&pin) {
             let _ = self.with_context(&pin, |context| {
                 let hash = self.hash(key);
-                generation.index.reserve(context, 9, hash, usize::MAX)
+                // Too many for one table; of the halves, the upper one gets three quarters.
+                generation.index.reserve(context, 6, hash, usize::MAX)
             });
         }
     }
