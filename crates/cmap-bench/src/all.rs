@@ -125,6 +125,7 @@ fn steady(store: StoreName, entries: u64) -> Vec<Job> {
             twins: true,
             ..alone.clone()
         },
+        StoreName::LockedBound => return vec![alone],
         _ => job,
     };
     vec![alone, together]
@@ -133,7 +134,10 @@ fn steady(store: StoreName, entries: u64) -> Vec<Job> {
 fn plan(args: &AllArgs) -> Vec<Job> {
     let rounds = args.rounds;
     let every = with(&FIVE, &OTHERS);
-    let measured = with(&every, &[StoreName::Noop, StoreName::Bound]);
+    let measured = with(
+        &every,
+        &[StoreName::Noop, StoreName::Bound, StoreName::LockedBound],
+    );
     let mut jobs = turns(rounds, &with(&every, &[StoreName::Noop]), |store| {
         vec![Job {
             ops: SIX_OPS,

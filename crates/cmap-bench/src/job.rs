@@ -181,7 +181,7 @@ impl Job {
         let payload = KEY_BYTES as u64 + value;
         let entry = match self.store {
             StoreName::Noop => 0,
-            StoreName::Bound => payload + 20,
+            StoreName::Bound | StoreName::LockedBound => payload + 20,
             // It works on removed space; the twenty percent are for a pool held in advance.
             StoreName::Cmap => (payload + 24) * 12 / 10,
             // Sized for all updates.
@@ -190,7 +190,7 @@ impl Job {
             _ => payload + 140,
         };
         let churned = match (self.kind, self.store) {
-            (Kind::Churn, StoreName::Bound) => 1,
+            (Kind::Churn, StoreName::Bound | StoreName::LockedBound) => 1,
             (Kind::Churn, _) => 2,
             _ => 1,
         };
@@ -210,8 +210,12 @@ impl Job {
             Kind::Steady | Kind::Batch | Kind::Hit | Kind::Filled | Kind::Drop
         );
         match self.store {
-            StoreName::Bound if self.threads > 1 => Some("it is for one thread"),
-            StoreName::Bound if grows_or_leaves_holes => Some("its size is fixed"),
+            StoreName::Bound | StoreName::LockedBound if self.threads > 1 => {
+                Some("it is for one thread")
+            }
+            StoreName::Bound | StoreName::LockedBound if grows_or_leaves_holes => {
+                Some("its size is fixed")
+            }
             StoreName::Segcache if grows_or_leaves_holes && self.kind != Kind::Six => {
                 Some("its size is fixed")
             }

@@ -180,7 +180,10 @@ impl Drop for Run {
 
 /// Whether the store asks for huge pages by itself; but a map of a few KiB is weighed without.
 fn asks_itself(job: &Job) -> bool {
-    let asks = matches!(job.store, StoreName::Cmap | StoreName::Bound);
+    let asks = matches!(
+        job.store,
+        StoreName::Cmap | StoreName::Bound | StoreName::LockedBound
+    );
     asks && (job.kind != Kind::Filled || job.entries > 1024)
 }
 

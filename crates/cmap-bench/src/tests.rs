@@ -23,7 +23,7 @@ const KINDS: [Kind; 14] = [
     Kind::Overwrite,
     Kind::Lines,
 ];
-const STORES: [StoreName; 9] = [
+const STORES: [StoreName; 10] = [
     StoreName::Cmap,
     StoreName::Dashmap,
     StoreName::Papaya,
@@ -33,6 +33,7 @@ const STORES: [StoreName; 9] = [
     StoreName::Segcache,
     StoreName::Noop,
     StoreName::Bound,
+    StoreName::LockedBound,
 ];
 
 fn checksums(out: &Out) -> BTreeMap<&str, &str> {
@@ -166,4 +167,5 @@ fn every_store_answers_rightly() {
     answers_rightly::<QuickCache>(2);
     answers_rightly::<SegCache>(2);
     answers_rightly::<Bound>(1);
+    answers_rightly::<LockedBound>(1);
 }

@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::results::Line;
 use crate::store::StoreName;
 
-const COLUMNS: [StoreName; 9] = [
+const COLUMNS: [StoreName; 10] = [
     StoreName::Cmap,
     StoreName::Dashmap,
     StoreName::Papaya,
@@ -19,6 +19,7 @@ const COLUMNS: [StoreName; 9] = [
     StoreName::Segcache,
     StoreName::Noop,
     StoreName::Bound,
+    StoreName::LockedBound,
 ];
 /// In the order of their measurement, with the workload that the rivals are taken from.
 const TIMES: [(&str, &str); 12] = [

@@ -15,6 +15,7 @@
 use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::slice::from_raw_parts;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Hasher, Plan, Session, Store};
 use crate::entry::{Key, VALUE_BYTES};
@@ -32,8 +33,14 @@ const GROUP: usize = 16;
 
 type Bucket = [u64; SLOTS];
 
+/// The yardstick.
+pub type Bound = Table<false>;
+/// Before a write looks at its bucket, an instruction locks it. That it is so for a map of many threads is no matter of taste: the
+/// processor does not begin the loads of one write before such an instruction of another is through, so their misses do not overlap.
+pub type LockedBound = Table<true>;
+
 /// Table and log.
-pub struct Bound {
+pub struct Table<const LOCKS: bool> {
     pages: Pages,
     buckets: usize,
     log_bytes: usize,
@@ -43,7 +50,7 @@ pub struct Bound {
 }
 
 // SAFETY: Alone. The harness moves it to the one thread that uses it, and shares it with no other.
-unsafe impl Sync for Bound {}
+unsafe impl<const LOCKS: bool> Sync for Table<LOCKS> {}
 
 /// Where a search ended.
 struct Found {
@@ -51,7 +58,7 @@ struct Found {
     entry: *mut u8,
 }
 
-impl Bound {
+impl<const LOCKS: bool> Table<LOCKS> {
     #[inline(always)]
     fn bucket_of(&self, hash: u64) -> usize {
         ((hash as u128 * self.buckets as u128) >> 64) as usize
@@ -120,6 +127,18 @@ impl Bound {
         };
         let halves = _mm_packs_epi32(same(words[0], words[1]), same(words[2], words[3]));
         _mm_movemask_epi8(_mm_packs_epi16(halves, _mm_setzero_si128())) as u32
+    }
+
+    /// What a write begins with.
+    #[inline(always)]
+    fn lock(&self, hash: u64) {
+        if LOCKS {
+            // SAFETY: a word of the table, aligned; Alone.
+            let word = unsafe { AtomicU64::from_ptr(self.bucket(self.bucket_of(hash)).cast()) };
+            let seen = word.load(Ordering::Relaxed);
+            // It changes nothing, and takes what a lock takes.
+            let _ = word.compare_exchange(seen, seen, Ordering::Acquire, Ordering::Relaxed);
+        }
     }
 
     #[inline(always)]
@@ -217,6 +236,7 @@ impl Bound {
     #[inline(always)]
     fn insert_hashed(&self, key: &[u8], value: &[u8], hash: u64) {
         let tag = hash & TAG_MASK;
+        self.lock(hash);
         if let Some(Found { slot, entry }) = self.find(key, hash) {
             let (old_key, old) = Self::parts(entry);
             if old.len() == value.len() {
@@ -250,8 +270,8 @@ impl Bound {
     }
 }
 
-impl Store for Bound {
-    type Session<'a> = BoundSession<'a>;
+impl<const LOCKS: bool> Store for Table<LOCKS> {
+    type Session<'a> = BoundSession<'a, LOCKS>;
 
     fn new(plan: &Plan) -> Self {
         assert_eq!(plan.threads, 1, "bound is for one thread");
@@ -269,7 +289,7 @@ impl Store for Bound {
         }
     }
 
-    fn session(&self) -> BoundSession<'_> {
+    fn session(&self) -> BoundSession<'_, LOCKS> {
         BoundSession(self)
     }
 
@@ -311,6 +331,7 @@ impl Store for Bound {
     #[inline]
     fn remove(&self, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one(key);
+        self.lock(hash);
         let Some(found) = self.find(key, hash) else {
             return false;
         };
@@ -361,9 +382,9 @@ impl Store for Bound {
 }
 
 /// Reads, alone or in groups.
-pub struct BoundSession<'a>(&'a Bound);
+pub struct BoundSession<'a, const LOCKS: bool>(&'a Table<LOCKS>);
 
-impl Session for BoundSession<'_> {
+impl<const LOCKS: bool> Session for BoundSession<'_, LOCKS> {
     #[inline]
     fn get<R>(&mut self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.0.get(key, read)
@@ -376,23 +397,24 @@ impl Session for BoundSession<'_> {
             let mut hashes = [0; GROUP];
             for (hash, key) in hashes.iter_mut().zip(group) {
                 *hash = bound.hasher.hash_one(&key[..]);
-                Bound::prefetch(bound.bucket(bound.bucket_of(*hash)).cast());
+                Table::<LOCKS>::prefetch(bound.bucket(bound.bucket_of(*hash)).cast());
             }
             for hash in &hashes[..group.len()] {
                 let bucket = bound.bucket(bound.bucket_of(*hash));
-                let same = Bound::scan(bucket, *hash & TAG_MASK);
+                let same = Table::<LOCKS>::scan(bucket, *hash & TAG_MASK);
                 if same != 0 {
                     // SAFETY: a slot of the table.
-                    let word = unsafe { *Bound::slot(bucket, same.trailing_zeros() as usize) };
+                    let word =
+                        unsafe { *Table::<LOCKS>::slot(bucket, same.trailing_zeros() as usize) };
                     let entry = bound.entry(word >> TAG_BITS);
-                    Bound::prefetch(entry);
+                    Table::<LOCKS>::prefetch(entry);
                     // Header, key and the head of the value may cross into the next line.
-                    Bound::prefetch(entry.wrapping_add(HEADER_BYTES + 16 + 8));
+                    Table::<LOCKS>::prefetch(entry.wrapping_add(HEADER_BYTES + 16 + 8));
                 }
             }
             for (i, (key, hash)) in group.iter().zip(&hashes).enumerate() {
                 let found = bound.find(key, *hash);
-                let value = found.map(|found| Bound::parts(found.entry).1);
+                let value = found.map(|found| Table::<LOCKS>::parts(found.entry).1);
                 visit(g * GROUP + i, value);
             }
         }

@@ -18,7 +18,7 @@ mod std_map;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use self::bound::Bound;
+pub use self::bound::{Bound, LockedBound};
 pub use self::cmap::Cmap;
 pub use self::dashmap::Dashmap;
 pub use self::noop::Noop;
@@ -59,6 +59,8 @@ pub enum StoreName {
     Noop,
     /// One thread, fixed size, nothing safe: what the memory allows.
     Bound,
+    /// The same, and a write begins with a locked instruction on its bucket: what the memory allows to who locks.
+    LockedBound,
 }
 
 impl StoreName {
@@ -77,6 +79,7 @@ impl StoreName {
             Self::Segcache => "segcache",
             Self::Noop => "noop",
             Self::Bound => "bound",
+            Self::LockedBound => "locked-bound",
         }
     }
 
@@ -92,6 +95,7 @@ impl StoreName {
             Self::Segcache => "segcache",
             Self::Noop => "*noop*",
             Self::Bound => "*bound*",
+            Self::LockedBound => "*bound*, locked",
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::job::{Job, Kind};
 use crate::machine::{Placed, cores, thread_time};
 use crate::results::Figure;
 use crate::store::{
-    Bound, Cmap, Dashmap, Noop, Papaya, QuickCache, Scc, SegCache, Sharded, Store, StoreName,
+    Bound, Cmap, Dashmap, LockedBound, Noop, Papaya, QuickCache, Scc, SegCache, Sharded, Store,
+    StoreName,
 };
 
 /// What a child says before each phase that its twin shall run at the same time.
@@ -38,6 +39,7 @@ pub fn run(job: &Job, out: &mut Out) {
         StoreName::Segcache => run_on::<SegCache>(job, out),
         StoreName::Noop => run_on::<Noop>(job, out),
         StoreName::Bound => run_on::<Bound>(job, out),
+        StoreName::LockedBound => run_on::<LockedBound>(job, out),
     }
 }
 
