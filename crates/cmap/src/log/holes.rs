@@ -36,6 +36,9 @@ const LARGE_SHARE: u64 = 32;
 const AT_ONCE: usize = 64;
 /// How many of the oldest are asked for their size.
 const LOOKS: u64 = 8;
+/// More appends in vain than found a hole of their size: then a lane keeps none for so many removals.
+const LUCK: u64 = 256;
+const REST: u64 = 1 << 20;
 
 /// A thread is about to stamp them.
 const STAMPING: u64 = u64::MAX;
@@ -57,6 +60,10 @@ pub(super) struct Holes {
     fresh_bytes: AtomicU64,
     /// Appends less holes kept: how many more are wanted.
     wanted: AtomicU64,
+    /// Up to [`LUCK`]: one more for each append that found a hole of its size, one less for each that did not.
+    luck: AtomicU64,
+    /// How many removals it is until holes are kept again.
+    rest: AtomicU64,
 }
 
 pub(super) type Hole = (Location, usize);
@@ -97,6 +104,8 @@ impl Holes {
             bytes: zero(),
             fresh_bytes: zero(),
             wanted: zero(),
+            luck: AtomicU64::new(LUCK),
+            rest: zero(),
         })
     }
 
@@ -114,6 +123,11 @@ impl Holes {
     /// those that it does not keep (any more): that one, or the oldest, or both.
     #[inline]
     fn keep(&self, (at, bytes): Hole) -> [Option<Hole>; 2] {
+        let rest = get(&self.rest);
+        if rest > 0 {
+            set(&self.rest, rest - 1);
+            return [Some((at, bytes)), self.pop_first()];
+        }
         let (wanted, most) = (get(&self.wanted), self.places() * BYTES_EACH);
         if bytes as u64 > most / LARGE_SHARE {
             return [Some((at, bytes)), None];
@@ -157,8 +171,14 @@ impl Holes {
     }
 
     /// Takes a ripe hole of just so many bytes, if it is free.
+    ///
+    /// Where sizes are too many, few appends find one, and those that do put what is new among what is old: no chunk dies by
+    /// itself any more, as chunks do where the oldest entries go first. So the lane keeps none for a while.
     #[inline]
     fn take(&self, bytes: usize, is_free: impl Fn(Location) -> bool) -> Option<Location> {
+        if get(&self.rest) > 0 {
+            return None;
+        }
         set(&self.wanted, (get(&self.wanted) + 1).min(self.places()));
         let (first, ripe) = (get(&self.first), get(&self.ripe));
         for place in first..ripe.min(first + LOOKS) {
@@ -170,12 +190,26 @@ impl Holes {
                     set(self.word(place), get(self.word(first)));
                     set(&self.first, first + 1);
                     self.lose(bytes);
+                    set(&self.luck, (get(&self.luck) + 1).min(LUCK));
                     return Some(at);
                 }
                 _ => {}
             }
         }
+        if first < ripe {
+            self.be_unlucky();
+        }
         None
+    }
+
+    fn be_unlucky(&self) {
+        let luck = get(&self.luck) - 1;
+        if luck > 0 {
+            set(&self.luck, luck);
+        } else {
+            set(&self.luck, LUCK);
+            set(&self.rest, REST);
+        }
     }
 
     /// The one that is taken next, if it has the size.

@@ -511,6 +511,29 @@ fn churn_of_one_size_moves_next_to_nothing() {
     }
 }
 
+/// Where the oldest go first, chunks die by themselves; a few new entries of the sizes of dead ones among old ones would keep
+/// them alive. So with many sizes no space is kept for new ones.
+#[test]
+fn churn_of_many_sizes_moves_next_to_nothing() {
+    const COUNT: u64 = 400_000;
+    let value = |n: u64| vec![n as u8; (n.wrapping_mul(0x9E37_79B9) >> 16) as usize % 400];
+    let map = CMap::new();
+    let mut moved = 0;
+    for n in 0..6 * COUNT {
+        if n == 2 * COUNT {
+            moved = map.stats().relocations;
+        }
+        map.insert(&key_bytes(n), &value(n)).expect("memory");
+        assert!(n < COUNT || map.remove(&key_bytes(n - COUNT)));
+    }
+    moved = map.stats().relocations - moved;
+    assert!(moved * 20 < 4 * COUNT, "{moved} were moved");
+    for n in 5 * COUNT..6 * COUNT {
+        assert!(map.get(&key_bytes(n)).expect("it is there") == value(n));
+    }
+    assert_sound(&map);
+}
+
 /// With nothing to move, nothing alive, all of it pinned or held: it ends, and goes on moving nothing.
 #[test]
 fn compaction_comes_to_an_end() {
