@@ -19,4 +19,5 @@ mod model;
 mod pins;
 mod refs;
 mod scan;
+mod turnover;
 mod typed;
