@@ -65,6 +65,15 @@ impl<'p> Filling<'p> {
             || self.roomier(spread.bucket, class).is_some()
     }
 
+    /// Whether three eighths of the overflow slots are free: nearly so many are where hashes lie evenly and four fifths of all
+    /// slots are used.
+    pub(super) fn has_slack(&self) -> bool {
+        let shape = self.table.shape();
+        let lines = self.used[shape.primary()..].iter().take(shape.overflow());
+        let used: usize = lines.map(|&used| usize::from(used)).sum();
+        used * 8 <= shape.overflow() * SLOTS * 5
+    }
+
     /// The emptier of a bucket's two overflow lines, and its filter flag; `None` if both are full.
     fn roomier(&self, bucket: usize, class: usize) -> Option<(usize, u64)> {
         let lines = self.table.choices(bucket, class);

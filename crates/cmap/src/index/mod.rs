@@ -12,6 +12,7 @@ mod filling;
 #[allow(clippy::module_inception)]
 mod index;
 mod locked;
+mod plan;
 mod rebuild;
 mod resize;
 mod shape;

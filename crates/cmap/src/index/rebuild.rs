@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::filling::Filling;
 use super::index::{Context, Index, IndexKeeper};
 use super::locked::rehash_all;
+use super::plan::Plan;
 use super::shape::{SLOTS, Shape};
 use super::slot;
 use super::table::{Structural, Table, TableRef, block_class};
@@ -28,53 +29,6 @@ const SPILLED_HASHES_MAX: usize = 4096;
 const DISPLACED_MAX: usize = Shape::OVERFLOW_MAX * SLOTS;
 /// Rounds of reading keys again before a freeze; after them the last few are read under it.
 const ROUNDS: usize = 3;
-
-/// What tables become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// Of the lower table and the upper one; of a single table, both.
-    pub(super) shapes: [Shape; 2],
-    pub(super) depth: u32,
-    pub(super) tables: usize,
-    /// Whether entries may go to the spill tables where the new ones have no room for them.
-    pub(super) displaces: bool,
-    /// So that chunks of tables empty: in the lowest place that there is.
-    pub(super) packs: bool,
-}
-
-impl Plan {
-    pub(super) fn of_one(shape: Shape, depth: u32) -> Self {
-        Self {
-            shapes: [shape; 2],
-            depth,
-            tables: 1,
-            displaces: false,
-            packs: false,
-        }
-    }
-
-    pub(super) fn of_two(shapes: [Shape; 2], depth: u32) -> Self {
-        Self {
-            shapes,
-            tables: 2,
-            ..Self::of_one(shapes[0], depth)
-        }
-    }
-
-    pub(super) fn displacing(self) -> Self {
-        Self {
-            displaces: true,
-            ..self
-        }
-    }
-
-    pub(super) fn packing(self) -> Self {
-        Self {
-            packs: true,
-            ..self
-        }
-    }
-}
 
 /// Why a plan was not carried out.
 pub(super) enum NotDone {
@@ -381,6 +335,9 @@ impl Index {
             }
         }
         if room_for.is_some_and(|hash| !targets.of(hash).has_room(hash)) {
+            return Err(NotDone::NoRoom);
+        }
+        if plan.renews && !targets.tables[0].has_slack() {
             return Err(NotDone::NoRoom);
         }
         if !cfg!(planted_displaced_late) && !displaced.spill() {

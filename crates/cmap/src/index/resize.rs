@@ -5,7 +5,8 @@
 //! much alike go to the spill tables.
 
 use super::index::{Context, Index, IndexKeeper};
-use super::rebuild::{NotDone, Plan};
+use super::plan::Plan;
+use super::rebuild::NotDone;
 use super::shape::{DEPTH_MAX, Shape};
 use super::table::{self, TableRef, block_class};
 use crate::base::hash::part_below;
@@ -58,24 +59,28 @@ impl Index {
         let spread = table.spread(hash);
         let is_divisible = table::is_divisible(table.bucket(spread.bucket), spread.window);
         let (half, top) = (self.geometry.half, self.geometry.top);
-        let worn = is_worn.then_some(same);
+        let worn = is_worn.then_some(same.renewing());
         let plans = if !is_divisible && fullness < GROW_ALIKE_FROM {
-            [worn, None, None, None]
+            [worn, None, None, None, None]
         } else if shape < top {
             let grown = Plan::of_one(Shape(shape.0 + 1), depth).displacing();
-            [worn, None, None, Some(grown)]
+            [worn, None, None, None, Some(grown)]
         } else if depth < DEPTH_MAX && self.may_deepen(context, hash, depth) {
             let halves = Plan::of_two([half; 2], depth + 1);
             // Hashes may lie so unevenly that only the larger shape has room for one half's part.
             let is_upper = (hash << depth) >> 63 != 0;
-            let uneven = if is_upper { [half, top] } else { [top, half] };
-            let uneven = (half != top).then_some(Plan::of_two(uneven, depth + 1));
-            [worn, Some(halves), uneven, Some(halves.displacing())]
+            let uneven = |is_upper: bool| {
+                let shapes = if is_upper { [half, top] } else { [top, half] };
+                (half != top).then_some(Plan::of_two(shapes, depth + 1))
+            };
+            // The half of this key as a rule, but the overflow lines are everybody's.
+            let (mine, other) = (uneven(is_upper), uneven(!is_upper));
+            [worn, Some(halves), mine, other, Some(halves.displacing())]
         } else {
-            [worn, None, None, None]
+            [worn, None, None, None, None]
         };
         // Where none of them has room for this hash, but larger or deeper tables would: one step towards them.
-        let deeper = plans[3].filter(|_| is_divisible);
+        let deeper = plans[4].filter(|_| is_divisible);
         let steps = plans.into_iter().flatten().map(|plan| (plan, Some(hash)));
         for (plan, room_for) in steps.chain(deeper.map(|plan| (plan, None))) {
             match self.replace(context, &[table], hash, plan, room_for, Who::Writer) {
@@ -167,12 +172,13 @@ impl Index {
         let half = self.geometry.half;
         if let Some(sibling) = sibling {
             let both = count + sibling.count();
-            let shape = [half, self.geometry.top]
-                .into_iter()
-                .find(|&shape| fits(both, shape));
-            if let Some(shape) = shape {
+            // One that fits by its count may have no room, where hashes lie unevenly.
+            for shape in [half, self.geometry.top] {
                 let plan = Plan::of_one(shape, depth - 1).packing();
-                return self.replace_checked(context, &[table, sibling], hash, plan);
+                let sources = [table, sibling];
+                if fits(both, shape) && self.replace_checked(context, &sources, hash, plan)? {
+                    return Ok(true);
+                }
             }
         }
         let floor = if depth == 0 {
@@ -180,16 +186,13 @@ impl Index {
         } else {
             half
         };
-        let smaller = (floor.0..shape.0)
-            .map(Shape)
-            .find(|&smaller| fits(count, smaller));
-        match smaller {
-            Some(shape) => {
-                let plan = Plan::of_one(shape, depth).packing();
-                self.replace_checked(context, &[table], hash, plan)
+        for smaller in (floor.0..shape.0).map(Shape) {
+            let plan = Plan::of_one(smaller, depth).packing();
+            if fits(count, smaller) && self.replace_checked(context, &[table], hash, plan)? {
+                return Ok(true);
             }
-            None => Ok(false),
         }
+        Ok(false)
     }
 
     /// Makes tables enough for `entries`: splits at most `most` of them, from that of hash `from` on. Returns where to go on.

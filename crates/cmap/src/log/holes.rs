@@ -36,9 +36,11 @@ const LARGE_SHARE: u64 = 32;
 const AT_ONCE: usize = 64;
 /// How many of the oldest are asked for their size.
 const LOOKS: u64 = 8;
-/// More appends in vain than found a hole of their size: then a lane keeps none for so many removals.
-const LUCK: u64 = 256;
-const REST: u64 = 1 << 20;
+/// More appends in vain than found a hole of their size, in a row of such: then a lane keeps none for so many removals, and for
+/// twice as many the next time, up to a limit.
+const LUCK: u64 = 128;
+const REST_FIRST: u64 = 1 << 12;
+const REST_MOST: u64 = 1 << 20;
 
 /// A thread is about to stamp them.
 const STAMPING: u64 = u64::MAX;
@@ -60,10 +62,11 @@ pub(super) struct Holes {
     fresh_bytes: AtomicU64,
     /// Appends less holes kept: how many more are wanted.
     wanted: AtomicU64,
-    /// Up to [`LUCK`]: one more for each append that found a hole of its size, one less for each that did not.
+    /// Up to twice [`LUCK`]: one more for each append that found a hole of its size, one less for each that did not.
     luck: AtomicU64,
-    /// How many removals it is until holes are kept again.
+    /// How many removals it is until holes are kept again; and from the next misfortune on.
     rest: AtomicU64,
+    next_rest: AtomicU64,
 }
 
 pub(super) type Hole = (Location, usize);
@@ -106,6 +109,7 @@ impl Holes {
             wanted: zero(),
             luck: AtomicU64::new(LUCK),
             rest: zero(),
+            next_rest: AtomicU64::new(REST_FIRST),
         })
     }
 
@@ -181,6 +185,7 @@ impl Holes {
         }
         set(&self.wanted, (get(&self.wanted) + 1).min(self.places()));
         let (first, ripe) = (get(&self.first), get(&self.ripe));
+        let mut is_other_size = false;
         for place in first..ripe.min(first + LOOKS) {
             match hole(get(self.word(place))) {
                 // The first ones, as a rule: a walk has taken them away.
@@ -190,16 +195,25 @@ impl Holes {
                     set(self.word(place), get(self.word(first)));
                     set(&self.first, first + 1);
                     self.lose(bytes);
-                    set(&self.luck, (get(&self.luck) + 1).min(LUCK));
+                    self.be_lucky();
                     return Some(at);
                 }
-                _ => {}
+                found => is_other_size |= found.is_some_and(|(_, space)| space != bytes),
             }
         }
-        if first < ripe {
+        if is_other_size {
             self.be_unlucky();
         }
         None
+    }
+
+    fn be_lucky(&self) {
+        let luck = get(&self.luck) + 1;
+        if luck < 2 * LUCK {
+            set(&self.luck, luck);
+        } else {
+            set(&self.next_rest, REST_FIRST);
+        }
     }
 
     fn be_unlucky(&self) {
@@ -207,8 +221,10 @@ impl Holes {
         if luck > 0 {
             set(&self.luck, luck);
         } else {
+            let rest = get(&self.next_rest);
             set(&self.luck, LUCK);
-            set(&self.rest, REST);
+            set(&self.rest, rest);
+            set(&self.next_rest, (2 * rest).min(REST_MOST));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Maps whose entries come and go, and grow: what tables and log take of that.
 
 use crate::common::{Even, assert_sound, key_bytes};
-use cmap::{CMap, Inserted, internal};
+use cmap::{CMap, Inserted, RandomState, internal};
 
 /// Whoever replaces every entry again and again finds the tables as they were: overflow lines do not wear them out.
 #[test]
@@ -105,4 +105,57 @@ fn churn_of_many_sizes_moves_next_to_nothing() {
         assert!(map.get(&key_bytes(n)).expect("it is there") == value(n));
     }
     assert_sound(&map);
+}
+
+/// Hashes lie unevenly in a map of one table, so its overflow lines are full before it is; renewing it must be worth the while.
+#[test]
+fn no_size_of_a_map_renews_its_table_all_the_time() {
+    const CALLS: u64 = 20_000;
+    let mut rng = fastrand::Rng::with_seed(1);
+    for count in (100..1_300).step_by(15) {
+        let hasher = RandomState::with_seed(count);
+        let map = CMap::builder().hasher(hasher).build().expect("a map");
+        let mut there: Vec<u64> = (0..count).collect();
+        for &n in &there {
+            map.insert(&key_bytes(n), b"v").expect("memory");
+        }
+        let before = map.stats().rebuilds;
+        for n in count..count + CALLS {
+            let place = rng.usize(..there.len());
+            assert!(map.remove(&key_bytes(there[place])));
+            map.insert(&key_bytes(n), b"v").expect("memory");
+            there[place] = n;
+        }
+        let rebuilds = map.stats().rebuilds - before;
+        // Each moves all of them: at most 2.5 for one that comes and one that goes.
+        assert!(
+            rebuilds * count * 2 < CALLS * 5,
+            "{rebuilds} at {count} entries"
+        );
+    }
+}
+
+/// A smaller table that would hold as many entries may have no room for just these; then it is the next larger one.
+#[test]
+fn shrinking_finds_the_smallest_table_with_room() {
+    for seed in 0..50 {
+        for left in [150, 170, 340, 370] {
+            let hasher = RandomState::with_seed(seed);
+            let map = CMap::builder().hasher(hasher).build().expect("a map");
+            for n in 0..1_000 {
+                map.insert(&key_bytes(n), b"v").expect("memory");
+            }
+            let before = map.memory().index;
+            for n in left..1_000 {
+                assert!(map.remove(&key_bytes(n)));
+            }
+            map.shrink_to_fit();
+            let after = map.memory().index;
+            assert!(
+                after < before,
+                "{before} bytes, then {after} for {left} entries"
+            );
+            assert_sound(&map);
+        }
+    }
 }
