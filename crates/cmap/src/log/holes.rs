@@ -36,11 +36,9 @@ const LARGE_SHARE: u64 = 32;
 const AT_ONCE: usize = 64;
 /// How many of the oldest are asked for their size.
 const LOOKS: u64 = 8;
-/// More appends in vain than found a hole of their size, in a row of such: then a lane keeps none for so many removals, and for
-/// twice as many the next time, up to a limit.
+/// So many more appends found holes of other sizes only than one of theirs: then a lane keeps none for so many removals.
 const LUCK: u64 = 128;
-const REST_FIRST: u64 = 1 << 12;
-const REST_MOST: u64 = 1 << 20;
+const REST: u64 = 1 << 20;
 
 /// A thread is about to stamp them.
 const STAMPING: u64 = u64::MAX;
@@ -62,11 +60,10 @@ pub(super) struct Holes {
     fresh_bytes: AtomicU64,
     /// Appends less holes kept: how many more are wanted.
     wanted: AtomicU64,
-    /// Up to twice [`LUCK`]: one more for each append that found a hole of its size, one less for each that did not.
+    /// Up to [`LUCK`]: one more for each append that found a hole of its size, one less for each that found others only.
     luck: AtomicU64,
-    /// How many removals it is until holes are kept again; and from the next misfortune on.
+    /// How many removals it is until holes are kept again.
     rest: AtomicU64,
-    next_rest: AtomicU64,
 }
 
 pub(super) type Hole = (Location, usize);
@@ -109,7 +106,6 @@ impl Holes {
             wanted: zero(),
             luck: AtomicU64::new(LUCK),
             rest: zero(),
-            next_rest: AtomicU64::new(REST_FIRST),
         })
     }
 
@@ -195,7 +191,7 @@ impl Holes {
                     set(self.word(place), get(self.word(first)));
                     set(&self.first, first + 1);
                     self.lose(bytes);
-                    self.be_lucky();
+                    set(&self.luck, (get(&self.luck) + 1).min(LUCK));
                     return Some(at);
                 }
                 found => is_other_size |= found.is_some_and(|(_, space)| space != bytes),
@@ -207,24 +203,13 @@ impl Holes {
         None
     }
 
-    fn be_lucky(&self) {
-        let luck = get(&self.luck) + 1;
-        if luck < 2 * LUCK {
-            set(&self.luck, luck);
-        } else {
-            set(&self.next_rest, REST_FIRST);
-        }
-    }
-
     fn be_unlucky(&self) {
         let luck = get(&self.luck) - 1;
         if luck > 0 {
             set(&self.luck, luck);
         } else {
-            let rest = get(&self.next_rest);
             set(&self.luck, LUCK);
-            set(&self.rest, rest);
-            set(&self.next_rest, (2 * rest).min(REST_MOST));
+            set(&self.rest, REST);
         }
     }
 
