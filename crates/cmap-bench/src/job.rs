@@ -190,8 +190,7 @@ impl Job {
             _ => payload + 140,
         };
         let churned = match (self.kind, self.store) {
-            (Kind::Churn, StoreName::Bound | StoreName::LockedBound) => 1,
-            (Kind::Churn, _) => 2,
+            (Kind::Churn, store) if !store.is_bound() => 2,
             _ => 1,
         };
         let noise = match self.kind {
@@ -210,12 +209,8 @@ impl Job {
             Kind::Steady | Kind::Batch | Kind::Hit | Kind::Filled | Kind::Drop
         );
         match self.store {
-            StoreName::Bound | StoreName::LockedBound if self.threads > 1 => {
-                Some("it is for one thread")
-            }
-            StoreName::Bound | StoreName::LockedBound if grows_or_leaves_holes => {
-                Some("its size is fixed")
-            }
+            store if store.is_bound() && self.threads > 1 => Some("it is for one thread"),
+            store if store.is_bound() && grows_or_leaves_holes => Some("its size is fixed"),
             StoreName::Segcache if grows_or_leaves_holes && self.kind != Kind::Six => {
                 Some("its size is fixed")
             }

@@ -180,10 +180,7 @@ impl Drop for Run {
 
 /// Whether the store asks for huge pages by itself; but a map of a few KiB is weighed without.
 fn asks_itself(job: &Job) -> bool {
-    let asks = matches!(
-        job.store,
-        StoreName::Cmap | StoreName::Bound | StoreName::LockedBound
-    );
+    let asks = job.store == StoreName::Cmap || job.store.is_bound();
     asks && (job.kind != Kind::Filled || job.entries > 1024)
 }
 

@@ -67,6 +67,11 @@ impl StoreName {
     /// The four that "best rival" is chosen from.
     pub const RIVALS: [Self; 4] = [Self::Dashmap, Self::Papaya, Self::Scc, Self::Sharded];
 
+    /// Whether it is a yardstick for one thread, of fixed size.
+    pub const fn is_bound(self) -> bool {
+        matches!(self, Self::Bound | Self::LockedBound)
+    }
+
     /// As in ids and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
