@@ -1,8 +1,8 @@
 //! When tables are replaced: no room, too empty, too loosely packed, or asked for.
 //!
 //! *No room while a table is less than four fifths full: rebuild it at the same size*, since overflow entries do not come
-//! back to a freed home; *else grow it, or split it*. A split goes no deeper than the directory may cost: hashes that are too
-//! much alike go to the spill tables.
+//! back to a freed home, if that leaves some overflow slots; *else grow it, or split it*. A split goes no deeper than the
+//! directory may cost: hashes that are too much alike go to the spill tables.
 
 use super::index::{Context, Index, IndexKeeper};
 use super::plan::Plan;
@@ -60,28 +60,31 @@ impl Index {
         let is_divisible = table::is_divisible(table.bucket(spread.bucket), spread.window);
         let (half, top) = (self.geometry.half, self.geometry.top);
         let worn = is_worn.then_some(same.renewing());
-        let plans = if !is_divisible && fullness < GROW_ALIKE_FROM {
-            [worn, None, None, None, None]
+        // What loses nothing first, then what may displace.
+        let (splits, last) = if !is_divisible && fullness < GROW_ALIKE_FROM {
+            ([None; 3], None)
         } else if shape < top {
-            let grown = Plan::of_one(Shape(shape.0 + 1), depth).displacing();
-            [worn, None, None, None, Some(grown)]
+            let grown = Plan::of_one(Shape(shape.0 + 1), depth);
+            ([None; 3], Some(grown))
         } else if depth < DEPTH_MAX && self.may_deepen(context, hash, depth) {
             let halves = Plan::of_two([half; 2], depth + 1);
-            // Hashes may lie so unevenly that only the larger shape has room for one half's part.
+            // Hashes may lie so unevenly that only the larger shape has room for one half's part: as a rule the half of this
+            // key, but the overflow lines are everybody's.
             let is_upper = (hash << depth) >> 63 != 0;
             let uneven = |is_upper: bool| {
                 let shapes = if is_upper { [half, top] } else { [top, half] };
                 (half != top).then_some(Plan::of_two(shapes, depth + 1))
             };
-            // The half of this key as a rule, but the overflow lines are everybody's.
-            let (mine, other) = (uneven(is_upper), uneven(!is_upper));
-            [worn, Some(halves), mine, other, Some(halves.displacing())]
+            let splits = [Some(halves), uneven(is_upper), uneven(!is_upper)];
+            (splits, Some(halves))
         } else {
-            [worn, None, None, None, None]
+            ([None; 3], None)
         };
+        let last = last.map(Plan::displacing);
         // Where none of them has room for this hash, but larger or deeper tables would: one step towards them.
-        let deeper = plans[4].filter(|_| is_divisible);
-        let steps = plans.into_iter().flatten().map(|plan| (plan, Some(hash)));
+        let deeper = last.filter(|_| is_divisible);
+        let plans = [worn].into_iter().chain(splits).chain([last]).flatten();
+        let steps = plans.map(|plan| (plan, Some(hash)));
         for (plan, room_for) in steps.chain(deeper.map(|plan| (plan, None))) {
             match self.replace(context, &[table], hash, plan, room_for, Who::Writer) {
                 Ok(()) => {
@@ -210,9 +213,9 @@ impl Index {
         for _ in 0..most {
             let table = self.resolve(hash, context.pool, context.pin);
             let depth = table.depth();
-            let last = hash | u64::MAX.checked_shr(depth).unwrap_or(0);
-            let first = hash & !u64::MAX.checked_shr(depth).unwrap_or(0);
-            let expected = entries as f64 * (part_below(last) - part_below(first));
+            let below = u64::MAX >> depth;
+            let part = part_below(hash | below) - part_below(hash & !below);
+            let expected = entries as f64 * part;
             if expected <= most_in_one || depth >= DEPTH_MAX {
                 match self.table_and_next(hash, context.pin).1 {
                     Some(next) => hash = next,
